@@ -1,4 +1,4 @@
-"""The composition root: settings become adapters, sources and an engine. The only module that knows them all.
+"""The composition root: settings and the domains become an engine and its sources.
 
 The simulated host on the wire uses this too, with other accounts, so that the rest of the daemon is the real one.
 """
@@ -6,22 +6,15 @@ The simulated host on the wire uses this too, with other accounts, so that the r
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import anyio.to_thread
-from anyio.abc import TaskGroup, TaskStatus
 
 from eventd import domains
-from eventd.accounts.adapter import SystemAccounts
-from eventd.accounts.adapter_removal import NoAccountRemoval, SystemAccountRemoval
-from eventd.accounts.adapter_signs import SystemAccountSigns
-from eventd.accounts.adapter_used_ids import UsedIds
-from eventd.accounts.ports import AccountRemoval, Accounts, AccountSigns
+from eventd.accounts.ports import AccountRemoval, Accounts
 from eventd.accounts.source import AccountSource
-from eventd.adoption.adapter_account import NoAccountInspector, SystemAccountInspector
+from eventd.adoption.ports import AccountInspector
 from eventd.audit.settings import Provenance
 from eventd.audit.source import ProvenanceSource
 from eventd.boot.adapter_file import BootFile, boot_id
@@ -29,8 +22,6 @@ from eventd.boot.controller import BootLog
 from eventd.compose.settings import Compose
 from eventd.configured import (
     approval_rules,
-    check_identity,
-    git_options,
     layout_of,
     make_folders,
     rules_of,
@@ -39,153 +30,33 @@ from eventd.desired.controller_interests import Wants
 from eventd.desired.model import Desired, Tree
 from eventd.desired.model_assembly import Cache, HostRules, assemble
 from eventd.engine import Engine, Parts
-from eventd.files.adapter import OwnedFiles, everybody, primary_group
-from eventd.files.adapter_named import Digester
+from eventd.files.ports import Files, FileWatch
 from eventd.files.source_named import NamedFiles
-from eventd.files.source_owned import OwnedFilesSource
-from eventd.files.source_watched import WatchedFiles
-from eventd.gates.adapter_prober import ProberProcess, starter
 from eventd.gates.source_needs import Needs
-from eventd.gates.source_probes import ProbesSource
-from eventd.health.source import ContainerHealthSource
 from eventd.health.source_podman_table import PodmanTable
 from eventd.kernel.dispatch import Dispatcher
-from eventd.kernel.domain import Context, Domains, Source
+from eventd.kernel.domain import Built, Context, Domains
 from eventd.kernel.domain import Host as PolicyHost
-from eventd.kernel.model.events import Emit, KernelEvent
-from eventd.kernel.model.facts import Facts
-from eventd.kernel.supervise import settled, supervise
-from eventd.managers.source import UserManagersSource
+from eventd.kernel.model.events import KernelEvent
+from eventd.kernel.ports import HostLock
 from eventd.managers.source_doctor import ManagerDoctor
-from eventd.mounts.adapter_transient_mounts import TransientMounts
-from eventd.mounts.source import MountsSource
-from eventd.mounts.source_devices import DevicesSource
-from eventd.mounts.source_kernel_errors import KernelErrorsSource
-from eventd.platform.host_key import host_key
-from eventd.platform.host_lock import HostLock
-from eventd.platform.inotify import Inotify
-from eventd.platform.journal_follow import JournalFollow
-from eventd.platform.processes.unit_process import Processes
-from eventd.platform.resync import resync
-from eventd.platform.sock_diag import OpenPorts
+from eventd.platform.ports import UnitLog
+from eventd.platform.systemd.ports import Logins, Manager, UserManagers
 from eventd.platform.systemd.source import SystemSource
-from eventd.platform.systemd.source_logind import LOGIND_UNIT, LogindSource
-from eventd.platform.unit_log import Journal
 from eventd.port_set import Host
 from eventd.repository.adapter_git import GitRepository
 from eventd.repository.model_events import RepositoryEvent
+from eventd.repository.ports import Repository
 from eventd.repository.source_triggers import PathTriggers
 from eventd.settings import Settings
+from eventd.sources import Sources
 from eventd.state.adapter import StateStore
 from eventd.state.adapter_file import open_store
 from eventd.state.controller_inventory import Inventory
-from eventd.storage.adapter_disk_usage import DiskUsage
-from eventd.storage.adapter_mount_points import HelperMountPoints
-from eventd.storage.adapter_volume_moves import UnitMoves
-from eventd.storage.controller import VolumeController
-from eventd.storage.controller_memory import StorageMemory
-from eventd.storage.controller_sizes import Sizes
-from eventd.storage.documents import Storage
-from eventd.storage.model_file import PLACES, in_places
-from eventd.storage.settings import StorageTable
-from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator
-from eventd.updates.adapter_podman import PodmanImages
-from eventd.updates.source_image_store import ImageStoreSource
+from eventd.unitfiles.ports import QuadletGenerator
+from eventd.updates.ports import Images
 from eventd.waits.adapter_live_graph import LiveGraphReader
-from eventd_handlers.storage import StorageHandlers
-from eventd_handlers.storage_migration import MigrationHandlers
-from eventd_handlers.storage_unmounting import Unmounting
-
-
-@dataclass(slots=True)
-class Sources:
-    """Everything that has a `run` and feeds the dispatcher."""
-
-    inotify: Inotify
-    guarded: Inotify
-    """For places that others than root may write."""
-    system: SystemSource
-    user_managers: UserManagersSource
-    logind: LogindSource
-    owned_files: OwnedFilesSource
-    accounts: AccountSource
-    triggers: PathTriggers
-    mounts: MountsSource
-    kernel_errors: KernelErrorsSource
-    devices: DevicesSource
-    files: WatchedFiles
-    named: NamedFiles
-    health: ContainerHealthSource
-    probes: ProbesSource
-    images: ImageStoreSource
-    provenance: ProvenanceSource | None
-    more: tuple[Source, ...]
-    """Those that domains build."""
-
-    async def start(self, group: TaskGroup, emit: Emit, facts: Facts) -> None:
-        """Start all; return when systemd's units have been read, and the rest has, or is known not to come.
-
-        Without systemd's units nothing can be decided. All else has `SETTLE` seconds, and is then said to be missing:
-        what comes later wakes what was held for it. One that fails is started again. Not so inotify itself, which the
-        others stand on: its end is the daemon's, and the next one reads everything.
-        """
-        group.start_soon(self.inotify.run)
-        group.start_soon(self.guarded.run)
-        for name, run in (
-            ("files", self.owned_files.run),
-            ("triggers", self.triggers.run),
-            ("accounts", self.accounts.run),
-        ):
-            group.start_soon(supervise, name, _telling(run), emit)
-        telling = (
-            ("systemd", self.system),
-            ("user-managers", self.user_managers),
-            ("logind", self.logind),
-            ("mounts", self.mounts),
-            ("kernel-errors", self.kernel_errors),
-            ("devices", self.devices),
-            ("gate-files", self.files),
-            ("named-files", self.named),
-            ("container-health", self.health),
-            ("probes", self.probes),
-            ("image-stores", self.images),
-            *((("provenance", self.provenance),) if self.provenance is not None else ()),
-        )
-        for name, each in telling:
-            group.start_soon(supervise, name, _telling(each.run), emit, getattr(each, "state", None))
-        for more in self.more:
-            group.start_soon(supervise, more.name, _telling(more.run), emit, more.state)
-        await settled(facts, emit, [*(name for name, _ in telling), *(more.name for more in self.more)])
-
-    async def reread(self) -> None:
-        """Have everything read once more that signals keep current: nobody can say that none was ever lost.
-
-        Returns when that is done, or has taken too long. Files that are not eventd's own, homes and podman's stores may
-        be slow and are a workload's: they are looked at again without being waited for.
-        """
-        for each in (self.files, self.named, self.triggers, self.health, self.images, self.provenance):
-            if each is not None:
-                each.invalidate()
-        await resync(
-            {
-                "systemd's units": self.system.reread,
-                "users' units": self.user_managers.reread,
-                "logind": self.logind.reread,
-                "eventd's files": self.owned_files.reread,
-                "the accounts": self.accounts.reread,
-                "the mounts": self.mounts.reread,
-                "the devices": self.devices.reread,
-                **{more.name: more.reread for more in self.more if more.reread is not None},
-            }
-        )
-
-
-class _Run(Protocol):
-    async def __call__(self, *, task_status: TaskStatus[None]) -> None: ...
-
-
-def _telling(run: _Run) -> Callable[[TaskStatus[None]], Awaitable[None]]:
-    return lambda status: run(task_status=status)
+from eventd.workloads.ports import PortOwners
 
 
 @dataclass(slots=True)
@@ -212,13 +83,11 @@ class Composition:
     dispatcher: Dispatcher
     sources: Sources
     engine: Engine
-    repository: GitRepository
+    context: Context
+    """What the domains share."""
     assembler: Assembler
     boot: BootLog
     store: StateStore
-    storage: Storage
-    signs: AccountSigns | None
-    """None: the accounts are not this system's."""
     domains: Domains
 
     def reconfigure(self, settings: Settings) -> None:
@@ -247,149 +116,48 @@ def compose(
     """
     paths, known = settings.paths, domains.load(names)
     make_folders(settings)
-    dispatcher = Dispatcher()
-    inotify, guarded = Inotify(), Inotify(guarded=True)
-    layout = layout_of(settings)
-    is_root = os.geteuid() == 0
-    owner = (0, 0) if is_root else None
-    group = primary_group if is_root and accounts is None else everybody
-    system = SystemSource(dispatcher.emit, address=settings.dbus.system, watch=frozenset({LOGIND_UNIT.name}))
-    user_managers = UserManagersSource(
-        dispatcher.emit, dispatcher.facts, guarded, address=settings.dbus.user, as_user=accounts is None
-    )
-    logind = LogindSource(
-        dispatcher.emit,
-        inotify,
-        address=settings.dbus.system,
-        linger_folder=paths.linger,
-        facts=dispatcher.facts,
-    )
-    # The homes of a simulated host's accounts are not where its managers say.
-    provenance = (
-        ProvenanceSource(dispatcher.emit, dispatcher.facts, user_managers, inotify, paths.quadlets)
-        if accounts is None
-        else None
-    )
-
-    def touched(path: str) -> None:
-        uid = layout.uid_of(path)
-        if uid is not None and provenance is not None:
-            provenance.touched(uid)
-
-    owned_files = OwnedFilesSource(inotify, dispatcher.emit, touched=touched)
-    processes = Processes(system=settings.dbus.system, user=settings.dbus.user)
-    repository = GitRepository(git_options(settings), processes)
-    system_accounts = SystemAccounts(processes=processes, used=UsedIds(f"{paths.state}/ids"))
-    mine = accounts or system_accounts
-    signs = SystemAccountSigns(etc=etc, processes=processes) if accounts is None else None
-    accounts_source = AccountSource(inotify, dispatcher.emit, mine, etc=etc)
+    dispatcher, layout = Dispatcher(), layout_of(settings)
     store = open_store(f"{paths.state}/state.db")
-    inventory = Inventory(store)
-    points = HelperMountPoints(system, f"{paths.runtime}/volume")
-    removal: AccountRemoval = NoAccountRemoval()
-    if accounts is None:
-        removal = SystemAccountRemoval(
-            system_accounts.writing,
-            etc=etc,
-            processes=processes,
-            note=system_accounts.note,
-            sweeper=points.sweep,
-        )
-    host = Host(
-        accounts=mine,
-        removal=removal,
-        logins=logind,
-        system=system,
-        user_managers=user_managers,
-        files=OwnedFiles(layout.roots, owner=owner, group=group),
-        file_watch=owned_files,
-        repository=repository,
-        unit_log=Journal(),
-        port_owners=OpenPorts(),
-        generator=HostQuadletGenerator(generator=paths.generator, identity=check_identity(settings)),
-        lock=HostLock(f"{paths.runtime}/lock"),
-        images=PodmanImages(processes),
-        account_inspector=SystemAccountInspector(processes) if accounts is None else NoAccountInspector(),
+    inventory, assembler = Inventory(store), Assembler(rules_of(settings))
+    context = Context(
+        settings=settings,
+        emit=dispatcher.emit,
+        facts=dispatcher.facts,
+        local=accounts is None,
+        etc=etc,
     )
+    if accounts is not None:
+        context.share(Accounts, accounts)
+    sources = Sources(known.connect(context))
+    containers, needs = context.need(PodmanTable), context.need(Needs)
+    named, provenance = context.need(NamedFiles), context.find(ProvenanceSource)
+    doctor = context.find(ManagerDoctor)
 
-    assembler = Assembler(rules_of(settings))
-    files = WatchedFiles(guarded, dispatcher.emit, owned=layout.roots)
-    images = ImageStoreSource(dispatcher.emit, dispatcher.facts, host.images)
-    containers = PodmanTable(images.happened)
-    health = ContainerHealthSource(dispatcher.emit, JournalFollow(), containers)
-    probes = ProbesSource(dispatcher.emit, ProberProcess(starter(processes)))
-    needs = Needs(dispatcher.facts, system, files, health, probes, images)
-    places = (*PLACES, *settings.table(StorageTable).paths)
-    named = NamedFiles(
-        dispatcher.emit,
-        dispatcher.facts,
-        guarded,
-        Digester(host_key(f"{paths.state}/files.key")),
-        provenance.watch_also if provenance is not None else lambda _name, _paths: None,
-    )
-    if provenance is not None:
-        provenance.subscribe(named.invalidate_owner)
+    def build(shared: Context) -> Built:
+        built = known.build(shared)
+        known.actions.check_whole(built.handlers)
+        return built
 
     async def wanted(paths: Mapping[str, frozenset[str]]) -> None:
         await named.want({**paths, "": {settings.table(Compose).provider}})
 
-    def mounted(points: Iterable[str] | None = None) -> None:
-        files.invalidate(points)
-        named.invalidate(points)
-
-    mounts = MountsSource(dispatcher.emit, changed=mounted)
-    kernel_errors = KernelErrorsSource(dispatcher.emit, JournalFollow(), mounts.refresh)
-    volumes = VolumeController(
-        StorageMemory(inventory.documents, dispatcher.emit),
-        dispatcher.emit,
-        allowed=lambda path: in_places(path, places),
-        in_use=kernel_errors.want,
-        suspect=mounts.refresh,
-    )
-    unmounting = Unmounting(volumes, TransientMounts(system, f"{paths.runtime}/volume"), points)
-    moves = UnitMoves(system, points.order, f"{paths.runtime}/volume")
-    storage_handlers = StorageHandlers(unmounting), MigrationHandlers(unmounting, moves)
-    built = known.build(
-        Context(settings=settings, emit=dispatcher.emit, facts=dispatcher.facts, ports=host, wall=time.time)
-    )
-    sources = Sources(
-        inotify,
-        guarded,
-        system,
-        user_managers,
-        logind,
-        owned_files,
-        accounts_source,
-        PathTriggers(inotify, dispatcher.emit),
-        mounts,
-        kernel_errors,
-        DevicesSource(dispatcher.emit),
-        files,
-        named,
-        health,
-        probes,
-        images,
-        provenance,
-        built.sources,
-    )
-    handlers = {**built.handlers, **storage_handlers[0].table(), **storage_handlers[1].table()}
-    known.actions.check_whole(handlers)
     engine = Engine(
-        host,
+        host_of(context),
         inventory,
         dispatcher,
         Parts(
             layout=layout,
             owner_uid=os.geteuid(),
-            handlers=handlers,
+            context=context,
+            build=build,
             policies=known.policies(_host(settings, known)),
             actions=known.actions,
             assemble=assembler.assemble,
             concurrency=settings.host.concurrency,
             poll=settings.repository.poll,
             approvals=approval_rules(settings),
-            track=accounts_source.known,
-            live_graph=LiveGraphReader(dispatcher.facts, system.live_unit).read,
+            track=context.need(AccountSource).known,
+            live_graph=context.need(LiveGraphReader).read,
             wants=Wants(
                 need=needs.need,
                 named=wanted if accounts is None else None,
@@ -397,21 +165,38 @@ def compose(
             ),
             probe=needs.probe,
             containers=lambda account: containers.containers(account.uid),
-            diagnose=ManagerDoctor(dispatcher.facts, system, user_managers).diagnose
-            if accounts is None
-            else None,
+            diagnose=doctor.diagnose if doctor is not None else None,
             look=provenance.refresh if provenance is not None else None,
             allow=settings.table(Provenance).allow,
-            controllers=(volumes, *built.controllers),
             reread=sources.reread,
         ),
     )
     boot = BootLog(
-        engine.queries, system, BootFile(f"{paths.runtime}/boot.json", boot_id()), settings.host.name
+        engine.queries,
+        context.need(SystemSource),
+        BootFile(f"{paths.runtime}/boot.json", boot_id()),
+        settings.host.name,
     )
-    storage = Storage(volumes, Sizes(DiskUsage(processes).measure))
-    return Composition(
-        settings, dispatcher, sources, engine, repository, assembler, boot, store, storage, signs, known
+    return Composition(settings, dispatcher, sources, engine, context, assembler, boot, store, known)
+
+
+def host_of(context: Context) -> Host:
+    """Return the ports that domains share."""
+    return Host(
+        accounts=context.need(Accounts),
+        removal=context.need(AccountRemoval),
+        logins=context.need(Logins),
+        system=context.need(Manager),
+        user_managers=context.need(UserManagers),
+        files=context.need(Files),
+        file_watch=context.need(FileWatch),
+        repository=context.need(Repository),
+        unit_log=context.need(UnitLog),
+        port_owners=context.need(PortOwners),
+        generator=context.need(QuadletGenerator),
+        lock=context.need(HostLock),
+        images=context.need(Images),
+        account_inspector=context.need(AccountInspector),
     )
 
 
@@ -419,11 +204,10 @@ def _host(settings: Settings, known: Domains) -> PolicyHost:
     return PolicyHost(settings=settings, actions=known.actions, root=os.geteuid() == 0)
 
 
-async def add_triggers(
-    triggers: PathTriggers, settings: Settings, config: str, repository: GitRepository
-) -> None:
+async def add_triggers(context: Context, config: str) -> None:
     """Watch the configuration, the transforms, and the branch of a repository on this host."""
+    triggers, repository = context.need(PathTriggers), context.need(GitRepository)
     await triggers.add(config, KernelEvent.CONFIG_CHANGED)
-    await triggers.add(settings.paths.transforms, KernelEvent.CONFIG_CHANGED)
+    await triggers.add(context.settings.paths.transforms, KernelEvent.CONFIG_CHANGED)
     for path in repository.watch_paths():
         await triggers.add(path, RepositoryEvent.PUSHED, subject=repository.remote.url)

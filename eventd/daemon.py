@@ -20,6 +20,7 @@ from contextlib import AsyncExitStack
 import anyio
 
 from eventd import __version__
+from eventd.accounts.ports import AccountSigns
 from eventd.api.model_answers import Check
 from eventd.api.routing import Api
 from eventd.api.server import Server
@@ -27,6 +28,7 @@ from eventd.compose.settings import Compose
 from eventd.composition import Composition, add_triggers, compose
 from eventd.configured import check_programs, make_folders, protection_of, rules_of
 from eventd.doctor import documents as doctor_document
+from eventd.health.source import ContainerHealthSource
 from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError, TemporaryError
 from eventd.kernel.model.events import Event, KernelEvent
 from eventd.kernel.model.report import Outcome, RunReport, RunResult
@@ -36,6 +38,7 @@ from eventd.overrides.model import NETWORK
 from eventd.platform.host_lock import HostLock
 from eventd.platform.logging import Redactor, setup
 from eventd.platform.sdnotify import Notifier
+from eventd.repository.adapter_git import GitRepository
 from eventd.repository.adapter_git_command import Credentials
 from eventd.settings import DEFAULT_PATH, Settings, live_keys, load
 from eventd.state.adapter_database import DAMAGED
@@ -43,6 +46,7 @@ from eventd.state.adapter_file import condemn
 from eventd.status import documents
 from eventd.status.adapter_status_folder import StatusFolder
 from eventd.status.controller_status_files import StatusFiles
+from eventd.storage.documents import Storage
 from eventd_policies.accounts_protected import why_protected
 
 log = logging.getLogger("eventd")
@@ -121,7 +125,7 @@ class Daemon:
                 self.notifier.ready("reading the host")
                 log.info("eventd %s is ready", __version__)
                 await self.sources.start(group, dispatcher.emit, dispatcher.facts)
-                await add_triggers(self.sources.triggers, self.settings, self.config, self.parts.repository)
+                await add_triggers(self.parts.context, self.config)
                 if self._is_another():
                     self._reload.set()  # the triggers take what they found for known
                 await self.engine.begin()
@@ -130,7 +134,7 @@ class Daemon:
                 self.parts.boot.ready()
                 group.start_soon(beside, "the boot log", self.parts.boot.run)
                 group.start_soon(self.engine.serve)
-                group.start_soon(beside, "the sizes", self.parts.storage.sizes.serve)
+                group.start_soon(beside, "the sizes", self.parts.context.need(Storage).sizes.serve)
                 group.start_soon(beside, "the status files", files.run)
                 group.start_soon(self._reloads)
             await self._stop.wait()
@@ -178,30 +182,30 @@ class Daemon:
         files = StatusFiles(engine.queries, self._identity(), folder)
         engine.passes.subscribe("the status files", files.observed)
         engine.steps.subscribe("the status files", files.stepped)
-        self.sources.health.subscribe(files.containers_changed)
+        self.parts.context.need(ContainerHealthSource).subscribe(files.containers_changed)
         return files
 
     def _identity(self) -> documents.Identity:
         return documents.Identity(
             host=self.settings.host.name,
-            repository=_shown(self.parts.repository.remote.url),
+            repository=_shown(self.parts.context.need(GitRepository).remote.url),
             branch=self.settings.repository.branch,
             started=self._started,
         )
 
     def _server(self) -> Server:
-        engine = self.engine
+        engine, context = self.engine, self.parts.context
         api = Api(
             engine.queries,
             engine.commands,
             self._identity(),
             doctor=self._doctor,
-            allow_rewrite=self.parts.repository.allow_rewrite,
+            allow_rewrite=context.need(GitRepository).allow_rewrite,
             boot=self.parts.boot.record,
             begun=anyio.Event(),
             live_graph=engine.parts.live_graph,
-            storage=self.parts.storage,
-            signs=self.parts.signs,
+            storage=context.need(Storage),
+            signs=context.find(AccountSigns),
             families=self.parts.domains.metrics,
             protected=lambda name, uid: why_protected(protection_of(self.settings), name, uid),
         )

@@ -20,9 +20,8 @@ from eventd.adoption.controller import forget_stores
 from eventd.adoption.controller_disown import Disowning
 from eventd.approvals.controller import Approvals
 from eventd.approvals.controller_rules import Rules as ApprovalRules
-from eventd.audit.controller_alarms import Alarms, AuditAspect
+from eventd.audit.controller_alarms import Alarms
 from eventd.commands import Commands
-from eventd.containers.controller_store_resets import StoreDamage, StoreResets
 from eventd.containers.model import ObservedContainer
 from eventd.desired.controller_activation import Activation, Participant
 from eventd.desired.controller_active import ActiveRevision
@@ -34,10 +33,12 @@ from eventd.gates.model_predicates import Probe
 from eventd.health.controller import HealthController
 from eventd.health.controller_wellbeing import Wellbeing
 from eventd.kernel.agenda import Agenda
-from eventd.kernel.controller import Controller, Controllers, RetryState
+from eventd.kernel.controller import Controllers, RetryState
 from eventd.kernel.dispatch import Dispatcher
+from eventd.kernel.domain import Built
+from eventd.kernel.domain import Context as SharedContext
 from eventd.kernel.draining import Draining
-from eventd.kernel.executor import Executor, Handler
+from eventd.kernel.executor import Executor
 from eventd.kernel.failures import Failures
 from eventd.kernel.holds import Holds
 from eventd.kernel.index import Index
@@ -65,7 +66,6 @@ from eventd.port_set import Host
 from eventd.queries import Queries
 from eventd.removal.controller import Removals
 from eventd.removal.controller_gone import Gone
-from eventd.removal.controller_renames import Renames
 from eventd.repository.controller_fetch import Fetcher, nothing
 from eventd.repository.model_events import RepositoryEvent
 from eventd.state.controller_inventory import Inventory
@@ -74,7 +74,7 @@ from eventd.state.controller_recovery import Recovery
 from eventd.status.controller_problems import Problems
 from eventd.updates.controller import UpdateController
 from eventd.updates.controller_images import VerifiedImages
-from eventd.workloads.controller import NamedFilesAspect, WorkloadController
+from eventd.workloads.controller import WorkloadController
 from eventd.workloads.controller_accounts import KnownAccounts, Track
 from eventd.workloads.controller_judging import UNSEEN, Judge, Sight, View
 from eventd.workloads.controller_managers import diagnosed
@@ -95,7 +95,10 @@ class Parts:
 
     layout: Layout
     owner_uid: int
-    handlers: Mapping[type[Any], Handler]
+    context: SharedContext
+    """What the domains share on this host; the engine shares what is known and wanted before it has them built."""
+    build: Callable[[SharedContext], Built]
+    """Makes the domains' controllers and handlers."""
     policies: Sequence[Policy]
     assemble: Callable[[Tree], Awaitable[Desired]]
     actions: ActionTable
@@ -117,8 +120,6 @@ class Parts:
     """Foreign files that an operator accepts."""
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
     """Who may approve what destroys, and for how long that counts."""
-    controllers: Sequence[Controller] = ()
-    """What converges beside the workloads."""
     containers: Callable[[Account], Sequence[ObservedContainer]] = lambda _account: ()
     """Tells the containers of an account, from memory."""
     reread: Callable[[], Awaitable[None]] = nothing
@@ -132,8 +133,7 @@ class Engine:
 
     def __init__(self, host: Host, inventory: Inventory, dispatcher: Dispatcher, parts: Parts) -> None:
         """Make everything; nothing runs yet. Sources hold `dispatcher.emit` already."""
-        parts.actions.check(parts.handlers)
-        facts, wall = dispatcher.facts, parts.wall
+        facts, wall, context = dispatcher.facts, parts.wall, parts.context
         self.host, self.dispatcher, self.parts = host, dispatcher, parts
         self.steps: Listeners[[Progress]] = Listeners("a step")
         """Who is told of each step of a run."""
@@ -162,36 +162,38 @@ class Engine:
         interests = Interests(active, self.inventory, self.index, host, parts.wants)
         # What decides.
         view = View(facts, lambda: self.inventory.records, owners.paths_of)
-        context = Context(parts.layout, parts.owner_uid, allow=parts.allow)
-        self.planner = Planner(active, view, judge, self.inventory, facts, retries.failures, context)
+        planning = Context(parts.layout, parts.owner_uid, allow=parts.allow)
+        self.planner = Planner(active, view, judge, self.inventory, facts, retries.failures, planning)
         self.wellbeing = Wellbeing(
             facts, dispatcher.emit, active.gates_of, active.needs_of, self.statuses, wall
         )
-        self.alarms = Alarms(dispatcher.emit)
+        context.share(Host, host)
+        context.share(Inventory, inventory)
+        context.share(Approvals, self.approvals)
+        context.share(Overrides, self.overrides)
+        context.share(ActiveRevision, active)
+        context.share(Planner, self.planner)
+        built = parts.build(context)
+        parts.actions.check(built.handlers)
+        self.handlers = built.handlers
         # What acts.
         self.recovery = Recovery(host, self.inventory, facts, dispatcher.emit, parts.actions)
         steps = Steps(inventory.journal, self._detail, self.recovery)
-        handlers = diagnosed(parts.handlers, parts.diagnose)
+        handlers = diagnosed(built.handlers, parts.diagnose)
         self.watch = RunWatch()
         self.executor = executor = Executor(handlers, judge, steps, self.approvals, self.watch)
         workloads = WorkloadController(
             active, interests, self.planner, self.inventory, dispatcher, self.wellbeing, parts.look
         )
-        self.images = images = VerifiedImages(self.inventory, host.images)
-        self.updates = UpdateController(
-            active, self.planner, self.inventory, images, host.user_managers, wall
-        )
-        self.removals = Removals(self.inventory, self.approvals, wall=wall)
-        self.renames = Renames(self.inventory, self.removals)
-        self.resets = StoreResets(self.inventory, self.approvals)
+        self.images = images = context.need(VerifiedImages)
+        self.updates, self.removals = context.need(UpdateController), context.need(Removals)
+        self.alarms = context.need(Alarms)
         self.accounts = KnownAccounts(
             host, self.inventory, dispatcher, parts.layout, self.recovery, parts.track
         )
         self.rebuild = Rebuild(host, self.inventory, facts, parts.layout, parts.owner_uid, self.loader, wall)
-        kept = [each for each in parts.controllers if isinstance(each, Participant)]
-        participants: list[Participant] = [
-            self.accounts, self.rebuild, self.removals, self.approvals, self.renames, self.resets, *kept,
-        ]  # fmt: skip
+        kept = [each for each in built.controllers if isinstance(each, Participant)]
+        participants: list[Participant] = [self.accounts, self.rebuild, *kept, self.approvals]
         self.activation = activation = Activation(
             facts,
             self.loader.load,
@@ -208,23 +210,10 @@ class Engine:
             self.overrides, activation, workloads, executor, facts, host.repository, images, self.index,
             self.loader.load,
         )  # fmt: skip
-        self.controllers = Controllers(
-            (
-                workloads,
-                AuditAspect(self.planner, self.alarms),
-                HealthController(
-                    active, self.planner, self.wellbeing, retries.failures, facts, self.rollbacks
-                ),
-                NamedFilesAspect(active, self.planner),
-                StoreDamage(active, self.resets),
-                self.rollbacks,
-                self.updates,
-                self.removals,
-                self.renames,
-                self.resets,
-                *parts.controllers,
-            )
+        health = HealthController(
+            active, self.planner, self.wellbeing, retries.failures, facts, self.rollbacks
         )
+        self.controllers = Controllers(workloads, (health, self.rollbacks, *built.controllers))
         board = StatusBoard(self.statuses, self.controllers, retries, wall)
         gone = Gone(active, workloads, board, retries.holds, self.alarms, facts)
         revised.subscribe("what is gone", gone.sweep)

@@ -14,7 +14,7 @@ from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import OnUnhealthy, Workload
 from eventd.health.controller_wellbeing import Wellbeing
 from eventd.health.model_expectations import CRASHED, UNHEALTHY, UnmetExpectations, unmet_expectations
-from eventd.kernel.controller import FINE, NOTHING, Decision, Part, Request, RetryState, Turn
+from eventd.kernel.controller import FINE, NOTHING, Decision, Part, Request, RetryState, Turn, TurnStage
 from eventd.kernel.executor import Executor, Step
 from eventd.kernel.failures import FORGET, Failures
 from eventd.kernel.model.facts import Facts
@@ -32,6 +32,7 @@ from eventd.workloads.model_actions import RestartUnit
 class HealthController(Part):
     """See the module."""
 
+    stage = TurnStage.JUDGE
     active: ActiveRevision
     planner: Planner
     wellbeing: Wellbeing

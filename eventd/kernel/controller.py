@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Any
 
 import anyio
@@ -279,8 +280,23 @@ class Controller:
         """Publish a new status as a fact, if others wait for it."""
 
 
+class TurnStage(IntEnum):
+    """When a part has its say in a workload's turn, after the workload's own controller has converged it."""
+
+    JUDGE = 1
+    """Is what came of it well?"""
+    EXPLAIN = 2
+    """What it may come from."""
+    GO_BACK = 3
+    """A change that is not well is taken back."""
+    RENEW = 4
+    """What is well is renewed."""
+
+
 class Part(Controller):
     """A controller that takes part in every workload's turn and has no subjects. The defaults do nothing."""
+
+    stage: TurnStage = TurnStage.EXPLAIN
 
     def concerns(self, name: str) -> bool:
         """Return whether the subject is a workload."""
@@ -309,11 +325,16 @@ def status_of(report: WorkloadReport) -> WorkloadStatus:
     )
 
 
-@dataclass(frozen=True, slots=True)
 class Controllers:
     """All controllers, in the order in which they take part in a turn."""
 
-    rows: Sequence[Controller]
+    def __init__(self, owner: Controller, others: Iterable[Controller]) -> None:
+        """`owner`: the controller of workloads. The parts in their turns come next, by stage."""
+        found = list(others)
+        parts = sorted((each for each in found if isinstance(each, Part)), key=lambda each: each.stage)
+        self.rows: Sequence[Controller] = (
+            owner, *parts, *(each for each in found if not isinstance(each, Part)),
+        )  # fmt: skip
 
     def of(self, name: str) -> list[Controller]:
         """Return the controllers of a subject. The first one owns it."""

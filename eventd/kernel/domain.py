@@ -7,11 +7,13 @@ an ending or a class of reversibility is refused.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from eventd.kernel.controller import Controller
@@ -22,6 +24,8 @@ from eventd.kernel.model.events import Emit, EventKind, KernelEvent, KernelOrigi
 from eventd.kernel.model.facts import FactKind, Facts, KernelFact
 from eventd.kernel.model.source_state import SourceState
 from eventd.kernel.model.verdicts import Policy
+
+T = TypeVar("T")
 
 
 class Stage(IntEnum):
@@ -62,24 +66,54 @@ class PolicyRow:
     make: Callable[[Host], Policy]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Context:
-    """What a domain is built from."""
+    """What a domain is made from: the configuration, the facts, and what other domains share by its type."""
 
     settings: Any
     """`eventd.settings.Settings`."""
     emit: Emit
     facts: Facts
-    ports: Any
-    """Those of the host."""
-    wall: Callable[[], float]
+    wall: Callable[[], float] = time.time
     """Seconds since the epoch."""
+    local: bool = True
+    """The accounts are those of this system; else a simulator has shared its own."""
+    etc: str = "/etc"
+    """The folder with the databases of the accounts."""
+    _shared: dict[type[Any], Any] = field(default_factory=dict)
+
+    def share(self, kind: type[T], value: T) -> T:
+        """Let other domains have this port or source, under its type. Raises PermanentError(reason="bad-domain")."""
+        if kind in self._shared:
+            raise PermanentError(f"two domains share a {_name(kind)}", reason="bad-domain")
+        self._shared[kind] = value
+        return value
+
+    def find(self, kind: type[T]) -> T | None:
+        """Return what is shared under this type; None: nothing is, on this host."""
+        found: T | None = self._shared.get(kind)
+        return found
+
+    def need(self, kind: type[T]) -> T:
+        """Return what is shared under this type. Raises PermanentError(reason="bad-domain")."""
+        found = self.find(kind)
+        if found is None:
+            raise PermanentError(
+                f"no domain shares a {_name(kind)}",
+                reason="bad-domain",
+                hint="the domain that makes it has to come earlier in the list of domains",
+            )
+        return found
+
+
+def _name(kind: type[Any]) -> str:
+    return f"{kind.__module__}.{kind.__name__}"
 
 
 class Run(Protocol):
     """What a source does, until it fails or is cancelled; it has started when its facts are current."""
 
-    async def __call__(self, *, task_status: TaskStatus[None]) -> None:
+    async def __call__(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Read, and go on telling what changes. Raises EventdError; it is then begun anew."""
         ...
 
@@ -92,24 +126,33 @@ class Source(NamedTuple):
     state: SourceState | None = None
     """Where it keeps why it cannot read; None: it fails instead."""
     reread: Callable[[], Awaitable[None]] | None = None
-    """Reads everything once more, since nobody can say that no signal was ever lost.
+    """Reads everything once more, since nobody can say that no signal was ever lost; returns when that is done.
 
-None: signals are not all it has.
-"""
+    None: signals are not all it has.
+    """
+    invalidate: Callable[[], None] | None = None
+    """Instead of `reread`, of what may be slow and is a workload's: it is read again without being waited for."""
+    vital: bool = False
+    """The others stand on it: its end is the daemon's, and the next one reads everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What a domain is made of in one daemon."""
+    """What a domain decides and acts with in one daemon."""
 
-    sources: tuple[Source, ...] = ()
     controllers: tuple[Controller, ...] = ()
     handlers: Mapping[type[Any], Handler] = field(default_factory=dict)
     """How actions are done that need something of the others."""
 
 
+def unconnected(context: Context) -> Iterable[Source]:
+    """Connect to nothing: the domain has no source and no adapter."""
+    del context
+    return ()
+
+
 def nothing(context: Context) -> Built:
-    """Build nothing: the domain has no source and no controller of its own."""
+    """Build nothing: the domain has no controller of its own."""
     del context
     return Built()
 
@@ -138,8 +181,10 @@ class Domain:
     """What can be asked about it over the socket: `eventd.api.routing.Route`."""
     metrics: tuple[Callable[[Any], Iterable[Any]], ...] = ()
     """Each yields families of metrics (`prometheus_client`), given what the API knows of the daemon."""
+    connect: Callable[[Context], Iterable[Source]] = unconnected
+    """Makes its sources and adapters on a real host, and shares what others need; nothing runs yet."""
     build: Callable[[Context], Built] = nothing
-    """Makes its sources and controllers, over ports; nothing runs yet."""
+    """Makes its controllers, and the handlers that need them, over what is shared; the same over a simulated host."""
 
 
 KERNEL = Domain(name="kernel", facts=(KernelFact,), events=(KernelEvent,), origins=(KernelOrigin,))
@@ -174,16 +219,20 @@ class Domains:
     def __iter__(self) -> Iterator[Domain]:
         return iter(self._all)
 
-    def build(self, context: Context) -> Built:
-        """Build all.
+    def connect(self, context: Context, besides: Collection[str] = ()) -> tuple[Source, ...]:
+        """Connect all but those that are named, in the order of the list.
 
-        Raises PermanentError(reason="bad-domain") for two sources of one name, or two handlers of one action.
+        Raises PermanentError(reason="bad-domain") for two sources of one name, and for what is needed and not shared.
         """
-        built = [each.build(context) for each in self._all]
-        sources = tuple(source for each in built for source in each.sources)
+        domains = (each for each in self._all if each.name not in besides)
+        sources = tuple(source for each in domains for source in each.connect(context))
         _unique("source", ((source.name, source.name) for source in sources))
+        return sources
+
+    def build(self, context: Context) -> Built:
+        """Build all. Raises PermanentError(reason="bad-domain") for two handlers of one action."""
+        built = [each.build(context) for each in self._all]
         return Built(
-            sources=sources,
             controllers=tuple(controller for each in built for controller in each.controllers),
             handlers=_handlers((*self._all, *built)),
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from eventd.desired.controller_activation import Activation
 from eventd.desired.controller_load import Loaded
 from eventd.desired.model import OnFailure, Workload
-from eventd.kernel.controller import FINE, Part, Turn
+from eventd.kernel.controller import FINE, Part, Turn, TurnStage
 from eventd.kernel.executor import Executor, Step
 from eventd.kernel.index import Index
 from eventd.kernel.model.errors import EventdError, PermanentError
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 class RollbackController(Part):
     """See the module."""
 
+    stage = TurnStage.GO_BACK
     overrides: Overrides
     activation: Activation
     workloads: WorkloadController

@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import asyncinotify
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 from asyncinotify import Mask
 
 from eventd.kernel.model.budget import Budget
@@ -141,8 +143,9 @@ class Inotify:
         self._noisy: dict[str, Conduct] = {}
         self._muted: set[asyncio.TimerHandle] = set()
 
-    async def run(self) -> None:
-        """Deliver changes until cancelled."""
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Deliver changes until cancelled; `started` at once."""
+        task_status.started()
         while True:
             event = await self._inotify.get()
             self._dispatch(event)
@@ -263,3 +266,10 @@ def _inotify_error(error: OSError, what: str) -> EventdError:
             hint=f"raise the sysctl fs.inotify.{which}",
         )
     return PermanentError(f"cannot {what}: {error.strerror}", reason="inotify-failed")
+
+
+class GuardedInotify(Inotify):
+    """The instance for places that others may write: what is noisy there is muted, and nobody else's watch suffers."""
+
+    def __init__(self) -> None:
+        super().__init__(guarded=True)

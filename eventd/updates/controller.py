@@ -15,7 +15,7 @@ import anyio
 
 from eventd.desired.controller_active import ActiveRevision
 from eventd.desired.model import Workload
-from eventd.kernel.controller import NOTHING, Decision, Part, Request, RetryState, Turn
+from eventd.kernel.controller import NOTHING, Decision, Part, Request, RetryState, Turn, TurnStage
 from eventd.kernel.document_table import DocumentTable
 from eventd.kernel.executor import Executor
 from eventd.kernel.model.errors import EventdError
@@ -35,6 +35,7 @@ from eventd.workloads.controller_units import explain, on_host
 class UpdateController(Part):
     """See the module."""
 
+    stage = TurnStage.RENEW
     active: ActiveRevision
     planner: Planner
     inventory: Inventory

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from eventd.kernel.domain import Domain
+from collections.abc import Iterable
+
+from eventd.kernel.domain import Context, Domain, Source
+from eventd.platform.systemd.source import SystemSource
+from eventd.waits.adapter_live_graph import LiveGraphReader
+
+
+def connect(context: Context) -> Iterable[Source]:
+    """Share what reads the dependencies of the host's units."""
+    context.share(LiveGraphReader, LiveGraphReader(context.facts, context.need(SystemSource).live_unit))
+    return ()
+
 
 DOMAIN = Domain(
     name="waits",
+    connect=connect,
 )

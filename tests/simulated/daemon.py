@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import anyio
-from anyio.abc import TaskStatus
 
 from eventd import domains
 from eventd.approvals.controller_rules import Rules as ApprovalRules
@@ -23,16 +22,16 @@ from eventd.desired.model_assembly import HostRules, assemble
 from eventd.engine import Engine, Parts
 from eventd.kernel.controller import Controller
 from eventd.kernel.dispatch import Dispatcher
-from eventd.kernel.domain import Context, Domain, Domains, Host, Source
+from eventd.kernel.domain import Built, Context, Domain, Domains, Host, Source
 from eventd.kernel.executor import Handler
 from eventd.kernel.model.action_table import ActionRow
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.events import Event, KernelEvent, KernelOrigin
 from eventd.kernel.model.report import RunReport, WorkloadStatus
 from eventd.kernel.queue import RunHandle
-from eventd.kernel.supervise import settled, supervise
 from eventd.platform.model_facts import ActiveState, UnitState
 from eventd.settings import Repository, Settings
+from eventd.sources import Sources
 from eventd.state.controller_inventory import Inventory
 from eventd.status import adapter_reasons as reasons
 from eventd.workloads.model_layout import Layout
@@ -55,10 +54,6 @@ def container(name: str, image: str = "web", more: str = "") -> dict[str, str | 
     """Return the files of a workload with one container."""
     text = CONTAINER.format(name=name, image=f"localhost/{image}:1", more=more)
     return {f"workloads/{name}/{name}.container": text}
-
-
-def _telling(source: Source) -> Callable[[TaskStatus[None]], Awaitable[None]]:
-    return lambda status: source.run(task_status=status)
 
 
 class Story:
@@ -108,6 +103,13 @@ class Story:
         self._nonces += 1
         return f"{self._nonces:032x}"
 
+    def share(self, context: Context) -> None:
+        """Share what some domains need besides the host; those of eventd itself connect to nothing in here."""
+
+    def sources(self, context: Context) -> Sequence[Source]:
+        """Return the sources besides those of the host."""
+        return self.domains.connect(context, besides=domains.NAMES)
+
     async def start(self, *, away: Collection[str] = ()) -> None:
         """Start the daemon, with some sources missing; returns when it serves, or has died."""
         loop = asyncio.get_running_loop()
@@ -118,15 +120,22 @@ class Story:
         self.lives.append(host)
         chance = random.Random(len(self.lives))
         layout = self.layout
-        built = self.domains.build(
-            Context(
-                settings=self.settings,
-                emit=self.dispatcher.emit,
-                facts=self.dispatcher.facts,
-                ports=host.ports,
-                wall=loop.time,
-            )
+        context = Context(
+            settings=self.settings,
+            emit=self.dispatcher.emit,
+            facts=self.dispatcher.facts,
+            wall=loop.time,
         )
+        self.share(context)
+        sources = Sources(self.sources(context))
+
+        def build(shared: Context) -> Built:
+            built = self.domains.build(shared)
+            return Built(
+                controllers=(*self._controllers(), *built.controllers),
+                handlers={**built.handlers, **self._handlers},
+            )
+
         self.engine = Engine(
             host.ports,
             Inventory(host.store),
@@ -134,8 +143,8 @@ class Story:
             Parts(
                 layout=layout,
                 owner_uid=0,
-                handlers={**built.handlers, **self._handlers},
-                controllers=(*self._controllers(), *built.controllers),
+                context=context,
+                build=build,
                 policies=self.domains.policies(
                     Host(settings=self.settings, actions=self.domains.actions, root=True)
                 ),
@@ -154,13 +163,7 @@ class Story:
             try:
                 await host.start()
                 async with anyio.create_task_group() as group:
-                    for source in built.sources:
-                        group.start_soon(
-                            supervise, source.name, _telling(source), self.dispatcher.emit, source.state
-                        )
-                    await settled(
-                        self.dispatcher.facts, self.dispatcher.emit, [source.name for source in built.sources]
-                    )
+                    await sources.start(group, self.dispatcher.emit, self.dispatcher.facts)
                     await self.engine.start()
                     if not serving.done():
                         serving.set_result(None)

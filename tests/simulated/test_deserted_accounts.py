@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from eventd.accounts.source_deserted import DesertedManagers
+from eventd.kernel.domain import Context, Source
 from eventd.kernel.model.report import RunResult, WorkloadState
 from eventd.platform.model_facts import ActiveState
 from eventd.status.documents import overall
 from eventd_simulators.virtual_time import run
 from tests.simulated.daemon import Story, container
+
+
+class SystemStory(Story):
+    """A daemon with the source of deserted managers."""
+
+    def sources(self, context: Context) -> Sequence[Source]:
+        """See Story."""
+        managers = DesertedManagers(context.emit, context.facts, self.host.ports.accounts)
+        return (Source("former-accounts", managers.run, reread=managers.reread),)
 
 
 def said(story: Story) -> list[tuple[str, str, str]]:
@@ -18,7 +31,7 @@ def test_a_manager_without_an_account_is_named_until_it_has_ended() -> None:
     """The new account converges; the old manager is told with what ends it, and no call of eventd's stops it."""
 
     async def main() -> None:
-        story = Story()
+        story = SystemStory()
         await story.start()
         story.push(container("web"))
         await story.quiet(60)
@@ -52,7 +65,7 @@ def test_a_uid_that_somebody_else_has_by_now_is_theirs() -> None:
     """Useradd gives a uid again: whoever has it, and runs a manager, is no leftover of a workload."""
 
     async def main() -> None:
-        story = Story()
+        story = SystemStory()
         await story.start()
         story.push(container("web"))
         await story.quiet(60)

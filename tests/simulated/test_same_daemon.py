@@ -8,7 +8,7 @@ from typing import Any
 
 from eventd import domains
 from eventd.composition import Composition, compose
-from eventd.engine import Parts
+from eventd.engine import Engine
 from eventd.kernel.executor import Handler
 from eventd.kernel.model.action import Action
 from eventd.settings import load
@@ -36,21 +36,21 @@ def composed(folder: Path) -> Composition:
     return compose(load(config))
 
 
-def parts_of(make: Callable[[], Story]) -> Parts:
-    """Return what the engine of a story is made of."""
+def engine_of(make: Callable[[], Story]) -> Engine:
+    """Return the engine of a story."""
 
-    async def main() -> Parts:
+    async def main() -> Engine:
         story = make()
         await story.start()
-        return story.engine.parts
+        return story.engine
 
     return run(main())
 
 
-def names(parts: Parts) -> list[str]:
+def names(engine: Engine) -> list[str]:
     """Return what each policy is, in order: `module.function` or `module.Class`."""
     found = []
-    for policy in parts.policies:
+    for policy in engine.parts.policies:
         kind: Any = policy if hasattr(policy, "__qualname__") else type(policy)
         found.append(f"{kind.__module__}.{kind.__qualname__}")
     return found
@@ -64,30 +64,23 @@ def named(handlers: Mapping[type[Action], Handler]) -> dict[str, str]:
 
 def test_the_simulated_daemon_asks_the_policies_of_the_real_one(tmp_path: Path) -> None:
     """The same ones in the same order, with the simulated disks as without."""
-    real = names(composed(tmp_path).engine.parts)
+    real = names(composed(tmp_path).engine)
     assert len(real) > 8
     assert "eventd_policies.storage_placement.placement" in real
-    assert names(parts_of(Story)) == real
-    assert names(parts_of(DiskStory)) == real
+    assert names(engine_of(Story)) == real
+    assert names(engine_of(DiskStory)) == real
 
 
 def test_the_simulated_daemon_has_the_handlers_of_the_real_one(tmp_path: Path) -> None:
     """Each action is carried out by the same function; those of volumes where there are simulated disks."""
-    real = named(composed(tmp_path).engine.parts.handlers)
-    plain = named(parts_of(Story).handlers)
+    real = named(composed(tmp_path).engine.handlers)
+    plain = named(engine_of(Story).handlers)
     assert len(plain) > 15
     assert plain == {action: real[action] for action in plain}
-
-    async def bound() -> dict[str, str]:
-        story = DiskStory()
-        await story.start()
-        assert story.engine.parts.handlers.keys() >= story.bound.keys()
-        return plain | named(story.bound)
-
-    assert run(bound()) == real
+    assert named(engine_of(DiskStory).handlers) == real
 
 
 def test_every_action_that_is_carried_out_has_an_ending(tmp_path: Path) -> None:
     """What a crash leaves open is settled by the one table of both daemons, and nothing in it is left over."""
-    verbs = {action.verb for action in composed(tmp_path).engine.parts.handlers}
+    verbs = {action.verb for action in composed(tmp_path).engine.handlers}
     assert verbs == {row.verb for row in domains.load().actions}

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 
 import pytest
 
 from eventd.api.model_rights import EVERYTHING
 from eventd.audit.documents import audit
-from eventd.kernel.controller import Controller
-from eventd.kernel.executor import Handler
-from eventd.kernel.model.action import Action
+from eventd.kernel.domain import Context
 from eventd.kernel.model.facts import FactKey
 from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_facts import ActiveState
+from eventd.storage import domain as storage
 from eventd.storage.controller import VolumeController
-from eventd.storage.controller_memory import StorageMemory
-from eventd.storage.model_action_table import ACTIONS
 from eventd.storage.model_facts import StorageFact
+from eventd.storage.model_ports import MountPoints, Mounts, Moves
 from eventd.storage.model_records import VolumeState
-from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_actions import StartAgain
-from eventd_handlers.storage import StorageHandlers
-from eventd_handlers.storage_migration import MigrationHandlers
-from eventd_handlers.storage_unmounting import Unmounting
 from eventd_simulators.faults import Faults, stormy
 from eventd_simulators.inprocess.disks import SimDisks
 from eventd_simulators.model.drives import Drives
@@ -41,27 +33,22 @@ class DiskStory(Story):
 
     def __init__(self, faults: Faults | None = None) -> None:
         self.drives = Drives()
-        self.allowed: Callable[[str], bool] = lambda _path: True
-        self.bound: dict[type[Action], Handler[Transaction]] = {}
-        self.controller: VolumeController
-        table = dict.fromkeys((*(row.action for row in ACTIONS), StartAgain), self._handle)
-        super().__init__(faults, controllers=self._make, handlers=table)
+        super().__init__(faults)
 
-    async def _handle(self, action: Action, tx: Transaction) -> None:
-        await self.bound[type(action)](action, tx)
-
-    def _make(self) -> Sequence[Controller]:
+    def share(self, context: Context) -> None:
+        """Share the simulated disks as what mounts, moves and changes mount points."""
         disks = SimDisks(self.host.life, self.drives, [("/srv/media", "app")])
-        emit, wall = self.dispatcher.emit, asyncio.get_running_loop().time
-        self.controller = VolumeController(StorageMemory(self.host.store, emit), emit, wall, self.allowed)
-        unmounting = Unmounting(self.controller, disks, disks)
-        self.bound = {
-            **StorageHandlers(unmounting).table(),
-            **MigrationHandlers(unmounting, disks).table(),
-        }
+        context.share(Mounts, disks)
+        context.share(MountPoints, disks)
+        context.share(Moves, disks)
         self.host.sources["disks"] = disks.reread
         disks.read()
-        return (self.controller,)
+
+    @property
+    def controller(self) -> VolumeController:
+        """That of volumes, in the life that is on."""
+        (found,) = (each for each in self.engine.controllers.rows if isinstance(each, VolumeController))
+        return found
 
     def deploy(self, more: str = "") -> str:
         """Push a workload that uses the volume and one that does not."""
@@ -354,12 +341,13 @@ async def test_a_mount_point_that_the_host_does_not_allow_is_healed_though_the_m
     told.deploy()
     await told.quiet(10)
     assert told.drives.sealed == {"/srv/media"}
-    told.allowed = lambda path: not path.startswith("/srv/")
     told.push({**container("app"), "storage.toml": MANIFEST.replace("/srv/media", "/var/lib/private")})
     await told.quiet(10)
     assert told.drives.sealed == {"/srv/media"}
     await told.kill()
-    await told.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "PLACES", ("/var",))
+        await told.start()
     await told.quiet(10)
     assert told.drives.sealed == set()
 

@@ -130,8 +130,8 @@ def test_the_real_daemon_is_composed_with_it_alike(tmp_path: Path) -> None:
     paths = "".join(f'{name} = "{tmp_path}/{name}"\n' for name in ("runtime", "state", "git", "transforms"))
     text = f'git_account = ""\ncheck_account = ""\n{CONFIG}[paths]\n{paths}'
     composed = compose(settings.parse(text, "eventd.toml", domains.tables(NAMES)), names=NAMES)
-    assert "gauge" in [source.name for source in composed.sources.more]
-    assert MoveBarrier in composed.engine.parts.handlers
+    assert composed.sources.rows[-1].name == "gauge"
+    assert MoveBarrier in composed.engine.handlers
     assert composed.engine.controllers.owner(SUBJECT).names() == (SUBJECT,)
 
 

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[3]
 FOLDERS = ("eventd", "handlers", "policies", "simulators", "docs")
 MOST = 400
 """Lines."""
-STILL_LONG = {"eventd/composition.py": 430}
+STILL_LONG: dict[str, int] = {}
 """Files that are still to be cut, and what they may have until then."""
 
 

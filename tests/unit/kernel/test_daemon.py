@@ -22,17 +22,22 @@ from eventd.api import routing
 from eventd.client import Client, DaemonError, at
 from eventd.daemon import Daemon, main
 from eventd.engine import Engine, Parts
+from eventd.health.source import ContainerHealthSource
 from eventd.kernel import run_watch
 from eventd.kernel.dispatch import Dispatcher
+from eventd.kernel.domain import Context
 from eventd.kernel.domain import Host as PolicyHost
 from eventd.kernel.model.errors import PermanentError, TemporaryError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.source_state import SourceState
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.sdnotify import Notifier
+from eventd.repository.adapter_git import GitRepository
 from eventd.repository.adapter_git_remote import parse_remote
+from eventd.repository.source_triggers import PathTriggers
 from eventd.settings import Settings, load
 from eventd.state.controller_inventory import Inventory
+from eventd.storage.documents import Storage
 from eventd.workloads.model_layout import Layout
 from eventd_simulators.faults import Faults
 from eventd_simulators.inprocess import SimHost, World
@@ -75,15 +80,14 @@ class Sources:
 
     def __init__(self, host: SimHost, first_read: Callable[[], Awaitable[object]]) -> None:
         self._host, self._first_read = host, first_read
-        self.triggers = SimpleNamespace(add=self._add)
-        self.health = SimpleNamespace(subscribe=lambda _subscriber: None)
 
     async def start(self, _group: TaskGroup, _emit: object, _troubles: object) -> None:
         await self._first_read()
         await self._host.start()
 
-    async def _add(self, *_args: object, **_kwargs: object) -> None:
-        return
+
+async def _add(*_args: object, **_kwargs: object) -> None:
+    return
 
 
 class Site:
@@ -97,11 +101,29 @@ class Site:
         self.settings: Settings = load(self.config)
         self.reconfigured: list[Settings] = []
 
+    def _context(self, dispatcher: Dispatcher) -> Context:
+        """Return what the domains would share, as far as the daemon needs it."""
+        context = Context(settings=self.settings, emit=dispatcher.emit, facts=dispatcher.facts)
+        stubs: dict[Any, Any] = {
+            PathTriggers: SimpleNamespace(add=_add),
+            ContainerHealthSource: SimpleNamespace(subscribe=lambda _subscriber: None),
+            GitRepository: SimpleNamespace(
+                remote=parse_remote(self.settings.repository.url),
+                allow_rewrite=lambda _commit: None,
+                watch_paths=lambda: (),
+            ),
+            Storage: SimpleNamespace(sizes=SimpleNamespace(serve=anyio.sleep_forever)),
+        }
+        for kind, stub in stubs.items():
+            context.share(kind, stub)
+        return context
+
     def daemon(self, first_read: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint) -> Daemon:
         dispatcher = Dispatcher()
         host = SimHost(self.world, dispatcher.emit)
         policies = DOMAINS.policies(PolicyHost(settings=SETTINGS, actions=DOMAINS.actions, root=True))
-        parts = Parts(Layout(), 0, DOMAINS.handlers, policies, _assemble, DOMAINS.actions)
+        context = self._context(dispatcher)
+        parts = Parts(Layout(), 0, context, DOMAINS.build, policies, _assemble, DOMAINS.actions)
         engine = Engine(host.ports, Inventory(host.store), dispatcher, parts)
 
         def reconfigure(settings: Settings) -> None:
@@ -115,17 +137,11 @@ class Site:
             dispatcher=dispatcher,
             engine=engine,
             sources=Sources(host, first_read),
-            repository=SimpleNamespace(
-                remote=parse_remote(self.settings.repository.url),
-                allow_rewrite=lambda _commit: None,
-                watch_paths=lambda: (),
-            ),
+            context=context,
             boot=SimpleNamespace(ready=lambda: None, run=anyio.sleep_forever, record=None),
             reconfigure=reconfigure,
             store=SimpleNamespace(on_damage=lambda _subscriber: None),
-            signs=None,
             domains=DOMAINS,
-            storage=SimpleNamespace(sizes=SimpleNamespace(serve=anyio.sleep_forever)),
         )
         return Daemon(composed, str(self.config), Ears())
 

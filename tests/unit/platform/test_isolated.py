@@ -18,6 +18,7 @@ WHOLE = {
     "files/source_named.py": {"first", "self._alone"},  # look at each workload's through `isolated`
     "platform/resync.py": {"read_one"},  # reads each source through `isolated`, with a deadline
     "gates/source_probes.py": {"self._repeat"},  # what answers is one process of eventd's own
+    "sources.py": {"supervise", "each.run"},  # starts each source; what all stand on ends the daemon
     # Each ends with the one unit that it reads from, and whoever reads is told how.
     "platform/processes/line_unit.py": {
         "self._live(self._unit)",

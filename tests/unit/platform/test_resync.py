@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +13,6 @@ from anyio.abc import TaskStatus
 
 from eventd.accounts.ports import Accounts
 from eventd.accounts.source import AccountSource
-from eventd.composition import Sources
 from eventd.files.source_owned import OwnedFilesSource
 from eventd.kernel.domain import Source
 from eventd.kernel.model.errors import TemporaryError
@@ -25,17 +23,19 @@ from eventd.platform import resync as resyncing
 from eventd.platform.inotify import Inotify
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.resync import ReadCounter, resync
+from eventd.sources import Sources
 from eventd.updates.model_facts import UpdateFact
 from eventd.updates.model_images import Image
 from eventd.updates.source_image_store import ImageStoreSource
 from eventd_simulators.virtual_time import run
+from tests.simulated.test_same_daemon import composed
 from tests.unit.health.test_source import ALICE, WEB, FakeJournal, health
 from tests.unit.health.test_source import running as hearing
 from tests.unit.kernel.recorder import Recorder
 from tests.unit.mounts.test_udev import UUID, FakeMonitor, block
 
-NOT_READ = {"inotify", "guarded", "kernel_errors", "probes"}
-"""Fields of `Sources` that are not read: they keep no fact of the host's by signals (docs: lost-signals.md)."""
+NOT_READ = {"inotify", "guarded-inotify", "kernel-errors", "probes"}
+"""Sources that are not read afresh: they keep no fact of the host's by signals (docs: lost-signals.md)."""
 
 
 class Stub:
@@ -56,16 +56,23 @@ async def nothing(*, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> Non
     task_status.started()
 
 
-async def test_a_sync_reads_every_source_that_there_is() -> None:
+def test_every_source_of_the_real_daemon_can_be_read_afresh(tmp_path: Path) -> None:
     """A source that is added has to be read as well, or be named here."""
-    stubs = {field.name: Stub() for field in dataclasses.fields(Sources)}
-    assert stubs.keys() > NOT_READ | {"more"}
-    more = Source("more", nothing, reread=stubs["more"].reread)
-    unread = Source("unread", nothing)
-    await Sources(**cast("dict[str, Any]", stubs | {"more": (more, unread)})).reread()
-    assert {name: stub.read for name, stub in stubs.items()} == {
-        name: 0 if name in NOT_READ else 1 for name in stubs
-    }
+    rows = composed(tmp_path).sources.rows
+    assert len(rows) > 14
+    assert {each.name for each in rows if each.reread is None and each.invalidate is None} == NOT_READ
+
+
+async def test_a_sync_reads_every_source_that_there_is() -> None:
+    """Those that can be waited for and those that cannot; one that hears all it has to know is left alone."""
+    slow, quick = Stub(), Stub()
+    rows = (
+        Source("quick", nothing, reread=quick.reread),
+        Source("slow", nothing, invalidate=slow.invalidate),
+        Source("unread", nothing),
+    )
+    await Sources(rows).reread()
+    assert (quick.read, slow.read) == (1, 1)
 
 
 def test_what_cannot_be_read_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,21 @@
+"""The domain unitfiles: what it adds to eventd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eventd.configured import check_identity
+from eventd.kernel.domain import Context, Domain, Source
+from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator
+from eventd.unitfiles.ports import QuadletGenerator
+
+
+def connect(context: Context) -> Iterable[Source]:
+    """Share podman's Quadlet generator."""
+    settings = context.settings
+    generator = HostQuadletGenerator(generator=settings.paths.generator, identity=check_identity(settings))
+    context.share(QuadletGenerator, generator)
+    return ()
+
+
+DOMAIN = Domain(name="unitfiles", connect=connect)
