@@ -40,7 +40,7 @@ class HelperMountPoints:
         await self.order({"do": "seal", "path": path}, f"seal {path}")
 
     async def folder(self, mount: str, name: str, uid: int, gid: int) -> None:
-        """Make a folder; see the port."""
+        """Create a folder; see the port."""
         order = {"do": "folder", "mount": mount, "name": name, "uid": uid, "gid": gid}
         await self.order(order, f"make {mount}/{name}")
 
@@ -56,15 +56,15 @@ class HelperMountPoints:
             ) from error
 
     async def renew(self, path: str) -> None:
-        """Make a mount point anew; see the port."""
-        await self.order({"do": "renew", "path": path}, f"make {path} anew")
+        """Replace a mount point; see the port."""
+        await self.order({"do": "renew", "path": path}, f"replace the mount point {path}")
 
     async def holders(self, numbers: tuple[str, ...]) -> tuple[Holder, ...]:
-        """Find who has a file system open; see the port."""
+        """Find the processes that use a file system; see the port."""
         return (await self._run_holders((), numbers, mounts=False)).holders
 
     async def keeping(self, nodes: tuple[str, ...], numbers: tuple[str, ...]) -> Keeping:
-        """Find who keeps a file system; see the port."""
+        """Find what keeps a file system in use; see the port."""
         return await self._run_holders(nodes, numbers, mounts=True)
 
     async def _run_holders(
@@ -99,7 +99,7 @@ class HelperMountPoints:
     async def order(
         self, order: dict[str, object], what: str, unit: str = "eventd-volume", *, timeout: float = TIMEOUT
     ) -> str:
-        """Have a request carried out, and return the answer. `what`: describes it in errors."""
+        """Send a request to the helper and return its answer. `what`: describes the request in errors."""
         # With the process id: a daemon that was killed may have left a unit with the same number running.
         instance = f"{os.getpid()}-{next(self._numbers)}"
         path, answer = f"{self._folder}/{instance}.json", f"{self._folder}/{instance}.out"
@@ -122,7 +122,7 @@ def _holder(row: dict[str, str | int]) -> Holder:
 
 
 def _judge(what: str, unit: str, result: JobResult, said: str) -> None:
-    if result.result == "done":  # `skipped` would be an order that was gone before it was read
+    if result.result == "done":  # `skipped`: the order was removed before it was read
         return
     found: dict[str, str] = {}
     try:

@@ -56,7 +56,7 @@ Order = Callable[[dict[str, object], str], Awaitable[str]]
 
 
 class UnitMoves:
-    """The port. `order`: gives an order to `eventd-volume@.service`. `folder`: for what jobs say, root's alone."""
+    """The port. `order`: sends a request to `eventd-volume@.service`. `folder`: for the jobs' results, root's only."""
 
     def __init__(self, system: Manager, order: Order, folder: str) -> None:
         self._system = system
@@ -64,15 +64,15 @@ class UnitMoves:
         self._folder = folder
 
     async def prepare(self, source: str, target: str, name: str) -> tuple[int, int]:
-        """Make the place of the copy; see the port."""
+        """Create the folder of the copy; see the port."""
         order: dict[str, object] = {"do": "prepare", "source": source, "target": target, "name": name}
         said = json.loads(await self._order(order, f"prepare a copy on {target}"))
         return int(said["bytes"]), int(said["files"])
 
     async def settle(self, target: str, name: str) -> None:
-        """Give the copy its place; see the port."""
+        """Move the copy into place; see the port."""
         await self._order(
-            {"do": "settle", "target": target, "name": name}, f"give the copy on {target} its place"
+            {"do": "settle", "target": target, "name": name}, f"move the copy on {target} into place"
         )
 
     async def start(self, job: Job, name: str, source: str, target: str) -> None:

@@ -68,8 +68,8 @@ class VolumeController(Controller, Participant):
     ) -> None:
         """`allowed`: whether the host lets a volume be mounted at a path.
 
-        `in_use` is told whether any volume is attached, each time that one comes or goes. `suspect` is called when a
-        unit of a workload with a volume failed, maybe because of its disk.
+        `in_use`: called with whether any volume is attached, each time one comes or goes. `suspect`: called when a unit
+        of a workload with a volume failed, maybe because of its disk.
         """
         self.memory = memory
         self._allowed = allowed
@@ -112,13 +112,13 @@ class VolumeController(Controller, Participant):
             self._be_patient(row)
 
     def activated(self, loaded: Loaded) -> None:
-        """Take in a manifest. A broken one changes nothing: the last good one stays active, also after a restart."""
+        """Apply a manifest. A broken one changes nothing: the last good one stays active, even after a restart."""
         found: Manifest = loaded.desired.storage
         self._loaded = True
         if not found.broken:
             self.manifest = found
         elif not self.manifest.present:
-            # What the host does not allow (any more) is no last good one.
+            # A volume that the host does not allow (any more) is not part of the last good manifest.
             known = {
                 name: row.volume
                 for name, row in self.memory.volumes.rows.items()
@@ -138,7 +138,7 @@ class VolumeController(Controller, Participant):
         return [PREFIX + name for name in (*self.manifest.volumes, *self._left())]
 
     def _left(self) -> list[str]:
-        """Return the volumes that left the manifest, and whose mount points may still be sealed."""
+        """Return the volumes that left the manifest and whose mount points may still be sealed."""
         if not self._loaded:
             return []
         points = {volume.path for volume in self.manifest.volumes.values()}
@@ -152,7 +152,7 @@ class VolumeController(Controller, Participant):
         ]
 
     def digest(self, name: str) -> str:
-        """Identify the wanted and the actual state: a failure with one disk does not count for another."""
+        """Return a digest of the wanted and the actual state: a failure with one disk does not count for another."""
         volume = self.manifest.volumes.get(_plain(name))
         if volume is None:
             return ""
@@ -209,7 +209,7 @@ class VolumeController(Controller, Participant):
         return seen
 
     def place(self, volume: Volume) -> Place | None:
-        """Return where a volume is that was migrated; None: on its own disk (or nowhere, see `status_of`)."""
+        """Return the place of a migrated volume. None: it is on its own disk (or nowhere, see `status_of`)."""
         other = self.manifest.volumes.get(self._moved_to(volume))
         if other is None:
             return None
@@ -236,7 +236,7 @@ class VolumeController(Controller, Participant):
         self._dirty(PREFIX + row.volume)
 
     def on(self, name: str) -> tuple[str, ...]:
-        """Return the volumes that were migrated to one."""
+        """Return the volumes that were migrated to this one."""
         volumes = self.manifest.volumes.values()
         return tuple(each.name for each in volumes if (p := self.place(each)) is not None and p.other == name)
 
@@ -287,7 +287,7 @@ class VolumeController(Controller, Participant):
 
     @property
     def records(self) -> Mapping[str, VolumeRecord]:
-        """What is remembered of each volume."""
+        """The record of each volume."""
         return self.memory.volumes.rows
 
     @property
@@ -394,5 +394,5 @@ def _plain(subject: str) -> str:
 
 
 def _forget(wish: Forgetting) -> ForgetData:
-    why = f"{wish.by} wants what is on the old disk of {wish.volume} to be deleted"
+    why = f"{wish.by} requested the deletion of the data on the old disk of {wish.volume}"
     return ForgetData(PREFIX + wish.volume, wish.id, wish.since, why)

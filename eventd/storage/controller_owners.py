@@ -17,17 +17,17 @@ class FactOwners:
         self._units: Mapping[str, frozenset[str]] = {}
 
     def attach(self, facts: Facts) -> None:
-        """Read accounts from these facts."""
+        """Use the ACCOUNT facts of `facts`."""
         self._facts = facts
 
     def loaded(self, workloads: Mapping[str, Workload]) -> None:
-        """Take in a desired state."""
+        """Use these desired workloads."""
         self._units = {
             name: frozenset(unit.name for unit in workload.units) for name, workload in workloads.items()
         }
 
     def account(self, uid: int) -> str:
-        """Return the workload whose account has this uid, empty if none has."""
+        """Return the workload whose account has this uid; empty if there is none."""
         for key, state in self._facts.items(PlatformFact.ACCOUNT):
             if isinstance(state, Account) and state.uid == uid and key.name in self._units:
                 return key.name

@@ -24,7 +24,7 @@ FRESH = 900.0
 
 
 class Size(Protocol):
-    """What `eventd.storage.adapter_disk_usage.Usage` is."""
+    """The interface of `eventd.storage.adapter_disk_usage.Usage`."""
 
     @property
     def size(self) -> int:
@@ -33,7 +33,7 @@ class Size(Protocol):
 
     @property
     def whole(self) -> bool:
-        """Everything could be read."""
+        """Whether everything could be read."""
         ...
 
 

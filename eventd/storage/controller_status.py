@@ -1,4 +1,4 @@
-"""What a volume's status means for a run (as it should be, held, failed), and whether what uses it runs."""
+"""What a volume's status means for a run (unchanged, held, failed), and whether its users run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def assessment_of(status: VolumeStatus, running: Sequence[str], *, is_used: bool
 
 
 def runs(state: UnitState | None) -> bool:
-    """Tell whether a unit runs, or is about to."""
+    """Return whether a unit runs, or is about to."""
     if state is None:
         return False
     return state.active not in (ActiveState.INACTIVE, ActiveState.FAILED) or state.auto_restarting

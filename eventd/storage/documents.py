@@ -29,11 +29,11 @@ from eventd.storage.plan_migration import Migration, Phase
 STATFS_TIMEOUT = 2.0
 """Seconds to wait for statfs(2) of a disk."""
 FULL = 0.99
-"""Share of a file system from which it counts as full."""
+"""Used share from which a file system counts as full."""
 
 
 class MigrationRow(TypedDict):
-    """A move of what is on a volume to another disk."""
+    """A migration of a volume's data to another disk."""
 
     volume: str
     to: str
@@ -58,14 +58,14 @@ class MigrationQueued(TypedDict):
 
 
 class MigrationLine(TypedDict):
-    """A line of the same that waits: each phase, and the end."""
+    """A line of the same with `wait`: one for each phase, and one at the end."""
 
     type: Literal["migration", "done"]
     migration: MigrationRow | None
 
 
 class VolumeId(TypedDict):
-    """What a volume's disk is known by."""
+    """The durable id of a volume's disk."""
 
     kind: IdKind
     value: str
@@ -105,7 +105,7 @@ class VolumeRow(TypedDict):
 
 
 class UnknownDisk(TypedDict):
-    """A file system that is attached, and no volume's."""
+    """An attached file system that belongs to no volume."""
 
     uuid: str
     label: str
@@ -115,7 +115,7 @@ class UnknownDisk(TypedDict):
 
 
 class BackupPlace(TypedDict):
-    """A folder with data of a workload, and whether a backup takes it."""
+    """A folder with data of a workload, and whether a backup includes it."""
 
     kind: PlaceKind
     path: str
@@ -128,7 +128,7 @@ class BackupPlace(TypedDict):
 
 
 class WorkloadStorage(TypedDict):
-    """What a workload has on disks."""
+    """The data of a workload on disks."""
 
     name: str
     volumes: list[str]
@@ -170,7 +170,7 @@ def migration_document(row: Migration) -> MigrationRow:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """What routes about storage are made of."""
+    """The parts that the routes of storage need."""
 
     controller: VolumeController
     sizes: Sizes
@@ -237,18 +237,18 @@ async def _volume(queries: Queries, controller: VolumeController, volume: Volume
 
 
 async def _space(path: str) -> tuple[int, int] | None:
-    """Return size and free bytes (for users other than root) of what is mounted; None if it does not answer."""
+    """Return size and free bytes (for users other than root) of a mounted file system; None if it does not answer."""
     try:
         with anyio.move_on_after(STATFS_TIMEOUT):
             found = await anyio.to_thread.run_sync(os.statvfs, path, abandon_on_cancel=True)
             return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
     except OSError:
-        return None  # a dead disk: its state says so
+        return None  # a dead disk: its state shows that
     return None
 
 
 def _unknown(queries: Queries, controller: VolumeController) -> list[UnknownDisk]:
-    """Return the file systems that are attached and no volume's."""
+    """Return the attached file systems that belong to no volume."""
     facts = queries.facts
     devices = controller.devices()
     known = {

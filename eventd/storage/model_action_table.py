@@ -1,4 +1,4 @@
-"""Actions on volumes, and on workloads for their sake: how each ends in the journal, and what it means for data."""
+"""Actions on volumes, and on workloads because of them: how each is settled, and what it means for data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from eventd.workloads.model_records import Records
 
 
 def forget(action: ForgetData) -> Draft:
-    """Return what is signed for the deletion of what is on a disk that a volume was."""
+    """Return what must be signed to delete the data on a former disk of a volume."""
     does = f"deletes everything on the disk {action.id}, which was the volume {action.target}"
     return Draft(
         action.workload,

@@ -1,4 +1,4 @@
-"""Actions on storage: what is done to volumes, and to workloads because of them.
+"""Actions on volumes, and on workloads because of them.
 
 `workload` of a volume's action is the subject's name, `volume:media`.
 """
@@ -13,7 +13,7 @@ from eventd.storage.plan_migration import Step
 
 
 class _OnVolume:
-    """What it changes is a volume."""
+    """An action on a volume."""
 
     __slots__ = ()
     workload: str
@@ -26,7 +26,7 @@ class _OnVolume:
 
 @dataclass(frozen=True, slots=True)
 class SealMountPoint(_OnVolume):
-    """Make the mount point if it is missing, and so that nothing can be written into it while the disk is away."""
+    """Create the mount point, sealed so that nothing can be written into it while the disk is away."""
 
     workload: str
     path: str
@@ -36,7 +36,7 @@ class SealMountPoint(_OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class UnsealMountPoint(_OnVolume):
-    """Take a sealed mount point away: its volume left the manifest, and nothing is mounted there."""
+    """Remove a sealed mount point: its volume left the manifest, and nothing is mounted there."""
 
     workload: str
     path: str
@@ -46,15 +46,15 @@ class UnsealMountPoint(_OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class MountVolume(_OnVolume):
-    """Mount the device by a mount unit, then see that it is the right one."""
+    """Mount the device by a mount unit, then check that it is the right one."""
 
     workload: str
     volume: Volume
     uids: tuple[int, ...]
-    """Users that use it: their managers stop before it is unmounted at shutdown."""
+    """Uids of its users: their managers stop before it is unmounted at shutdown."""
     why: str
     source: str = ""
-    """The folder on another volume that is mounted (by a bind mount); empty: the volume's own device."""
+    """The folder on another volume to bind-mount; empty: mount the volume's own device."""
     verb = "mount-volume"
 
 
@@ -65,14 +65,14 @@ class UnmountVolume(_OnVolume):
     workload: str
     path: str
     lazy: bool
-    """Take it out of the tree even though it is in use: for a disk that is dead. Else it fails when in use."""
+    """Unmount lazily, for a dead disk. Otherwise unmounting fails while it is in use."""
     why: str
     verb = "unmount-volume"
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseVolume(_OnVolume):
-    """See that the file system, which is not mounted here any more, is open nowhere: then the disk may be removed."""
+    """Check that the unmounted file system is open nowhere: then the disk is safe to remove."""
 
     workload: str
     nodes: tuple[str, ...]
@@ -84,7 +84,7 @@ class ReleaseVolume(_OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class NoteVolume(_OnVolume):
-    """Remember how the volume is, since when."""
+    """Record the state of the volume, and since when."""
 
     workload: str
     record: VolumeRecord
@@ -94,14 +94,14 @@ class NoteVolume(_OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class MakeFolder:
-    """Make the folder of a workload on a volume; one of another owner is refused."""
+    """Create the folder of a workload on a volume. A folder of another owner is refused."""
 
     workload: str
     volume: str
     mount: str
     """Where the volume is mounted."""
     allowed: bool
-    """Whether the volume takes a workload that has no folder on it yet (`schedulable`)."""
+    """Whether the volume accepts a workload that has no folder on it yet (`schedulable`)."""
     why: str
     verb = "make-folder"
 
@@ -113,13 +113,13 @@ class MakeFolder:
 
 @dataclass(frozen=True, slots=True)
 class StopForVolume:
-    """Stop units because a volume that the workload uses is not there, and remember them."""
+    """Stop units because a volume of the workload is missing, and record them."""
 
     workload: str
     units: tuple[str, ...]
     why: str
     timeout: float
-    """Seconds for each."""
+    """Seconds for each unit."""
     verb = "stop-for-volume"
 
     @property
@@ -130,7 +130,7 @@ class StopForVolume:
 
 @dataclass(frozen=True, slots=True)
 class MigrateVolume(_OnVolume):
-    """One step of moving what is on a volume to another disk."""
+    """One step of a migration to another disk."""
 
     workload: str
     to: str
@@ -140,18 +140,18 @@ class MigrateVolume(_OnVolume):
 
     @property
     def target(self) -> str:
-        """The volume, where to, and which step."""
+        """The volume, the target, and the step."""
         return f"{self.workload.partition(':')[2]} to {self.to}: {self.step}"
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetData(_OnVolume):
-    """Delete what is on the disk that a volume was before it was migrated, or before it was decommissioned."""
+    """Delete the data on the disk that a volume had before it was migrated or decommissioned."""
 
     workload: str
     id: str
     """`uuid …` of the disk."""
     since: float
-    """Seconds since the epoch, when the disk went out of service: the same disk, later, is another matter."""
+    """Seconds since the epoch, when the disk went out of service. An approval counts for this time only."""
     why: str
     verb = "forget-data"

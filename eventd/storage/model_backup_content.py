@@ -27,7 +27,7 @@ LEFT_OUT = (
 
 
 class PlaceKind(StrEnum):
-    """What a place is."""
+    """The kind of a place."""
 
     HOME = "home"
     VOLUME = "volume"
@@ -43,13 +43,13 @@ class Place:
     why: str
     volume: str = ""
     left_out: tuple[str, ...] = ()
-    """Absolute paths in it that no backup takes."""
+    """Absolute paths in it that no backup includes."""
 
 
 def places(
     name: str, workload: Workload | None, account: Account | None, manifest: Manifest
 ) -> tuple[Place, ...]:
-    """Return where a workload has data, and whether a backup takes it."""
+    """Return where a workload has data, and whether a backup includes it."""
     found: list[Place] = []
     if account is not None:
         left_out = tuple(f"{account.home}/{each}" for each in LEFT_OUT)
@@ -70,11 +70,11 @@ def places(
 
 
 def _tops(paths: list[str]) -> list[str]:
-    """Return the paths that are in no other of them."""
+    """Return the paths that are not below another one of them."""
     return [path for path in sorted(paths) if not any(path.startswith(other + "/") for other in paths)]
 
 
 def total(places_: tuple[Place, ...], sizes: Mapping[str, int]) -> int | None:
-    """Return how many bytes a backup would take, None while that is not known of every place."""
+    """Return the size of a backup in bytes; None while the size of a place is not known."""
     included = [place.path for place in places_ if place.included]
     return sum(sizes[path] for path in included) if all(path in sizes for path in included) else None

@@ -18,5 +18,5 @@ class StorageEvent(EventKind):
     """An operator moves a volume to another disk, aborts that, or requests that the old data be deleted.
     Attributes `to`, `abort`."""
     VOLUME_CHANGED = "volume-changed"
-    """A volume can be used now, or not any more. Attribute `attached`. Of a workload: `stopped`, how many of its units
-    wait for a volume to be started again."""
+    """A volume became usable or unusable. Attribute `attached`. For a workload: `stopped`, how many of its units
+    wait for a volume."""

@@ -1,4 +1,4 @@
-"""Facts about volumes: their kinds, and what their values are."""
+"""Facts about volumes: their kinds and values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from eventd.kernel.model.facts import FactKind
 
 
 class StorageFact(FactKind):
-    """Facts about volumes; the comments say what scope, name and value are."""
+    """Facts about volumes. The comments give scope, name and value."""
 
     VOLUME = "volume"  # name: of storage.toml; value: bool, mounted and found to be the right one
     STOPPED = (

@@ -1,4 +1,4 @@
-"""Parses `storage.toml`; every error has its place.
+"""Parses `storage.toml`. Every error has its line.
 
 Pure. An error anywhere makes the whole manifest `broken`: the daemon then keeps the last good one, so that a typo does
 not detach a disk. Next: `eventd.desired.model_assembly`.
@@ -66,7 +66,7 @@ def read_manifest(
 def parse_manifest(
     content: bytes, file: str, hostname: str, places: Sequence[str] = PLACES
 ) -> tuple[Manifest, tuple[Diagnostic, ...]]:
-    """Read a `storage.toml`."""
+    """Parse a `storage.toml`."""
     table = load_table(content, file)
     if isinstance(table, Diagnostic):
         return Manifest(broken=(table,), present=True), (table,)
@@ -214,7 +214,7 @@ def in_places(path: str, places: Sequence[str]) -> bool:
 def _together(
     volumes: Mapping[str, Volume], elsewhere: set[str], section: Table, found: list[Diagnostic]
 ) -> None:
-    """Check what one volume means for another."""
+    """Check the volumes against each other."""
     defaults = [volume.name for volume in volumes.values() if volume.default]
     for name in defaults[1:]:
         message = f"{defaults[0]} is already the default, and there can be only one"

@@ -22,7 +22,7 @@ class Holder:
 
     pid: int
     command: str
-    """Its name (proc_pid_comm(5)), never its arguments: there may be secrets in them."""
+    """Its name (proc_pid_comm(5)), never its arguments: they may contain secrets."""
     how: str
     """How it uses it: `cwd`, `open file`, `mapped file`, `root`, or `mount namespace`."""
     uid: int = -1
@@ -36,29 +36,29 @@ class Holder:
 
     @property
     def manager(self) -> int | None:
-        """Return whose user manager runs it, None if none does."""
+        """The uid of the user manager that runs it; None if none does."""
         found = _MANAGER.search(self.cgroup)
         return int(found[1]) if found else None
 
     @property
     def session(self) -> str:
-        """Return the login session that it is in, empty if in none."""
+        """The login session that it belongs to; empty if there is none."""
         found = _SESSION.search(self.cgroup)
         return found[2] if found else ""
 
     @property
     def unit(self) -> str:
-        """Return its unit, of the user's manager if one runs it; empty if it is in none."""
+        """Its unit, in the user's manager if one runs it; empty if there is none."""
         found = _MANAGER.search(self.cgroup)
         below = self.cgroup[found.end() :] if found else self.cgroup
         return next((part for part in below.split("/") if _UNIT.fullmatch(part)), "")
 
 
 class Owners(Protocol):
-    """Whose a process can be."""
+    """The accounts and units that a process can belong to."""
 
     def account(self, uid: int) -> str:
-        """Return the name of the account with this uid, empty if eventd keeps none."""
+        """Return the name of the workload's account with this uid; empty if there is none."""
         ...
 
     def units(self, account: str) -> Collection[str]:
@@ -67,7 +67,7 @@ class Owners(Protocol):
 
 
 def whose(holder: Holder, owners: Owners) -> str:
-    """Return a process in words: `aardvark-dns (pid 12, mount namespace) of web`."""
+    """Describe a process: `aardvark-dns (pid 12, mount namespace) of web`."""
     name = owners.account(holder.manager) if holder.manager is not None else ""
     unit = holder.unit
     if name and unit in owners.units(name):
@@ -82,7 +82,7 @@ def whose(holder: Holder, owners: Owners) -> str:
 
 
 def remedy(holder: Holder, path: str, owners: Owners, users: Collection[str]) -> str:
-    """Return what to do about it. `users`: workloads that use the volume, and are stopped because of that."""
+    """Return how to end the use. `users`: workloads that use the volume, and are stopped anyway."""
     unit = holder.unit
     if holder.manager is not None:
         name = owners.account(holder.manager)
@@ -100,6 +100,6 @@ def remedy(holder: Holder, path: str, owners: Owners, users: Collection[str]) ->
 
 
 def some(holders: Collection[Holder], owners: Owners) -> str:
-    """Return the first few of them."""
+    """Describe the first few."""
     shown = ", ".join(whose(each, owners) for each in tuple(holders)[:3])
     return shown + (f" and {len(holders) - 3} more" if len(holders) > 3 else "")

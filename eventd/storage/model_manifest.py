@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "ext3", "ext2", "f2fs")
-"""What is mounted unless `fstype` says otherwise: file systems with owners and modes, which folders of users take."""
+"""Accepted by default, without `fstype`: file systems with owners and modes."""
 ALWAYS = ("nosuid", "nodev")
 """A disk must not bring in set-id programs or device nodes."""
 
 
 class IdKind(StrEnum):
-    """What identifies a volume durably. `/dev/sdX` is no identity: it is given out anew at every attach."""
+    """The durable id of a volume. `/dev/sdX` is none: the kernel assigns it at each attach."""
 
     UUID = "uuid"
     """Of the file system."""
@@ -39,14 +39,14 @@ _LINKS = {
 
 
 class Wanted(StrEnum):
-    """What the repository wants of a volume."""
+    """The desired state of a volume."""
 
     ATTACHED = "attached"
     DECOMMISSIONED = "decommissioned"
 
 
 class Backup(StrEnum):
-    """Whether a backup of a workload takes what it has on the volume."""
+    """Whether a backup of a workload includes its data on the volume."""
 
     INCLUDE = "include"
     EXCLUDE = "exclude"
@@ -54,7 +54,7 @@ class Backup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One volume, as the repository wants it."""
+    """One volume, as declared in the repository."""
 
     name: str
     id_kind: IdKind
@@ -74,21 +74,21 @@ class Volume:
     backup: Backup = Backup.INCLUDE
     state: Wanted = Wanted.ATTACHED
     migrated_to: str = ""
-    """The volume that took over what was on this one."""
+    """The volume to which its data was moved."""
 
     @property
     def link(self) -> str:
-        """The symlink by which udev shows the device (what is mounted)."""
+        """The symlink of udev to the device. This is what is mounted."""
         return _LINKS[self.id_kind] + self.id
 
     @property
     def mount_options(self) -> tuple[str, ...]:
-        """Everything it is mounted with. `nofail`: no boot waits for it (systemd.mount(5))."""
+        """All mount options. `nofail`: no boot waits for it (systemd.mount(5))."""
         return tuple(dict.fromkeys((*ALWAYS, *self.options, "nofail")))
 
     @property
     def read_only(self) -> bool:
-        """Whether it is to be mounted read-only."""
+        """Whether it is mounted read-only."""
         return "ro" in self.options
 
     def folder(self, workload: str) -> str:
@@ -107,7 +107,7 @@ class Manifest:
     broken: tuple[Diagnostic, ...] = ()
     """Errors: if there are any, the manifest must not be used."""
     present: bool = False
-    """There is a `storage.toml`."""
+    """Whether there is a `storage.toml`."""
     strict: bool = False
     """Data outside of volumes is an error, not just a warning."""
 

@@ -17,7 +17,7 @@ from eventd.storage.plan_migration import Migration, Phase, folder_on
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a migrated volume is: a folder on another volume."""
+    """The place of a migrated volume: a folder on another volume."""
 
     volume: Volume
     """The volume, with the identity of the disk that it is on now."""
@@ -31,8 +31,8 @@ class Place:
 
 
 def place_of(volume: Volume, other: Volume, *, there: bool) -> Place:
-    """Return where a volume is that was migrated to another."""
-    # `decommissioned` is said of its own disk then.
+    """Return the place of a volume that was migrated to `other`."""
+    # `decommissioned` then applies to its own disk.
     same = replace(
         volume, id_kind=other.id_kind, id=other.id, fstypes=other.fstypes, label="", state=Wanted.ATTACHED
     )
@@ -43,7 +43,7 @@ def place_of(volume: Volume, other: Volume, *, there: bool) -> Place:
 def assess_moved(
     place: Place, devices: Iterable[DeviceState], mount: MountState | None, record: VolumeRecord | None
 ) -> VolumeStatus:
-    """Say how a volume is that is on another disk now."""
+    """Return the status of a volume that is on another disk now."""
     seen = assess(place.volume, devices, mount, record)
     if (
         seen.state is VolumeState.ATTACHED
@@ -67,9 +67,9 @@ def assess_moved(
 
 
 def settled(record: VolumeRecord, volume: Volume, place: Place) -> VolumeRecord:
-    """Return the record of a volume that is mounted from its folder: from now on it is there, whoever said so first.
+    """Return the record of a volume that is mounted from its folder: from now on it counts as migrated.
 
-    Not before: a word in storage.toml that no folder stands for must be possible to take back.
+    Not before it is mounted, so that a wrong `migrated_to` in storage.toml can be reverted.
     """
     if record.migrated_to:
         return record
@@ -79,10 +79,10 @@ def settled(record: VolumeRecord, volume: Volume, place: Place) -> VolumeRecord:
 def claimed(
     volume: Volume, record: VolumeRecord | None, row: Migration | None, mount: MountState | None
 ) -> str:
-    """Return the volume that this one was moved to, empty if it is on its own disk.
+    """Return the volume that this one was moved to; empty if it is on its own disk.
 
-    What was done on this host counts. What the manifest says does as well, unless it is known to be wrong here: the
-    own disk is mounted (one word there must not have it unmounted), is put away from there, or was not moved after all.
+    What was done on this host counts. The manifest counts as well, unless it is known to be wrong here: the volume's
+    own disk is mounted (an edit must not unmount it) or ejected, or the migration failed.
     """
     if record is not None and record.migrated_to:
         return record.migrated_to
@@ -98,7 +98,7 @@ def claimed(
 
 
 def unmoved(seen: VolumeStatus, volume: Volume) -> VolumeStatus:
-    """Return how a volume is that is on its own disk, though the manifest says that it was moved."""
+    """Return the status of a volume that is on its own disk although the manifest says that it was moved."""
     if seen.state is not VolumeState.ATTACHED or seen.reason:
         return seen
     message = f"storage.toml says that it was moved to {volume.migrated_to}, but it is on its own disk ({seen.node})"
@@ -107,7 +107,7 @@ def unmoved(seen: VolumeStatus, volume: Volume) -> VolumeStatus:
 
 
 def nowhere(other: str, mount: MountState | None) -> VolumeStatus:
-    """Return how a volume is that was moved to one that is not in the manifest: not on its old disk again."""
+    """Return the status of a volume that was moved to a volume outside of the manifest. Its old disk is not used."""
     return VolumeStatus(
         VolumeState.REFUSED,
         "moved-elsewhere",
@@ -118,7 +118,7 @@ def nowhere(other: str, mount: MountState | None) -> VolumeStatus:
 
 
 def moved(seen: VolumeStatus, row: Migration) -> VolumeStatus:
-    """Return how a volume is while what is on it is moved: nothing may use it."""
+    """Return the status of a volume during a migration: nothing may use it."""
     if seen.state is VolumeState.LOST or not seen.ours:
         return seen
     message = f"it is being moved to {row.to} ({row.phase})"

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from eventd.storage.model_manifest import Manifest
 
 _SYSTEM = ("/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/run")  # noqa: S108  what binds name
-"""Binds of these are of the system's own things: sockets, certificates, the time zone."""
+"""Bind mounts of these contain no data of a workload: sockets, certificates, the time zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Bind:
     source: str
-    """Absolute path, or a name of a podman volume."""
+    """An absolute path, or the name of a podman volume."""
     read_only: bool
     line: Line
 
@@ -44,9 +44,9 @@ def volumes_of(
     manifest: Manifest,
     bulk: Collection[str] = (),
 ) -> tuple[tuple[VolumeUse, ...], list[Diagnostic]]:
-    """Return the volumes that a workload uses, sorted, and what is wrong with where its data is.
+    """Return the volumes that a workload uses, sorted, and errors about the places of its data.
 
-    `bulk`: names of podman volumes that the workload says are bulk data.
+    `bulk`: names of podman volumes that the workload declares as bulk data.
     """
     found: list[Diagnostic] = []
     paths: dict[str, list[str]] = {}
@@ -104,7 +104,7 @@ def volumes_of(
 def _bulk(
     name: str, binds: Iterable[_Bind], bulk: Collection[str], manifest: Manifest
 ) -> Iterator[Diagnostic]:
-    """Yield an error for each podman volume with data that was declared to be bulk: a backup would take all of it."""
+    """Yield an error for each podman volume that is declared as bulk data: a backup of the home includes all of it."""
     for bind in binds:
         if not bind.source.startswith("/") and (volume := bind.source.removesuffix(".volume")) in bulk:
             place_ = manifest.default or next(iter(manifest.volumes.values()), None)
@@ -118,7 +118,7 @@ def _bulk(
 
 
 def _finding(line: Line, code: str, message: str, hint: str, manifest: Manifest) -> Diagnostic:
-    """Return a warning, or an error where storage.toml is strict."""
+    """Return a warning, or an error if storage.toml is strict."""
     return (line.error if manifest.strict else line.warning)(code, message, hint)
 
 
@@ -174,7 +174,7 @@ def _binds(content: Content) -> Iterator[_Bind]:
 
 
 def _stack_binds(content: Content) -> Iterator[_Bind]:
-    """Yield those of a compose stack; what is wrong with its files is said where they are checked."""
+    """Yield the bind mounts of a compose stack. Errors in its files are reported elsewhere."""
     for origin, service in services_of(content):
         for mount in service.mounts:
             where = f"services/{service.name}"

@@ -1,7 +1,7 @@
 """The persisted records of volumes: one document per volume, and one per workload that was stopped.
 
-The repository says what a volume should be (`model_manifest`); a record is what was last seen on this host. It survives
-a restart of the daemon, a reboot, and a broken manifest.
+The repository says what a volume should be (`model_manifest`); a record is what was last observed on this host. It
+survives a restart of the daemon, a reboot, and a broken manifest.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ class VolumeState(StrEnum):
     """The state of a volume on this host."""
 
     ATTACHED = "attached"
-    """Mounted, and found to be the right file system."""
+    """Mounted, and checked to be the right file system."""
     DEGRADED = "degraded"
-    """Mounted read-only, although that is not configured: the kernel found errors, or a person remounted it."""
+    """Mounted read-only although that is not configured: the kernel found errors, or somebody remounted it."""
     FOUND = "found"
-    """The device is there, and about to be mounted."""
+    """The device is attached and about to be mounted."""
     LOST = "lost"
-    """Mounted still, but its device is gone."""
+    """Still mounted, but the device is gone."""
     DISCONNECTED = "disconnected"
-    """The device is not there."""
+    """The device is not attached."""
     REFUSED = "refused"
-    """Something is there that must not be used: see the reason."""
+    """What is attached or mounted must not be used: see the reason."""
     EJECTING = "ejecting"
-    """About to be ejected: it is unmounted as soon as nothing uses it."""
+    """Being ejected: it is unmounted as soon as nothing uses it."""
     MIGRATING = "migrating"
-    """What is on it is being moved to another disk; nothing may use it meanwhile."""
+    """Its data is being moved to another disk. Nothing may use it meanwhile."""
     EJECTED = "ejected"
     """Ejected by an operator, until it is attached again."""
     DECOMMISSIONED = "decommissioned"
@@ -39,41 +39,41 @@ class VolumeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VolumeRecord:
-    """One volume."""
+    """The record of one volume."""
 
     volume: Volume
-    """As the last good manifest had it."""
+    """Its declaration in the last good manifest."""
     state: VolumeState = VolumeState.DISCONNECTED
     since: float = 0.0
-    """Seconds since the epoch, when it came into this state."""
+    """Seconds since the epoch, when this state began."""
     reason: str = ""
     added: float = 0.0
     """Seconds since the epoch, when it was first declared on this host."""
     node: str = ""
-    """The device it was last seen on, `/dev/sdb1`: for people, never an identity."""
+    """The device that it was last on, such as `/dev/sdb1`. For people only."""
     number: str = ""
-    """`major:minor` of that: tells a mount of ours whose device is gone from somebody else's mount."""
+    """`major:minor` of that device. It shows whether a mount without a device is ours."""
     mounting: bool = False
-    """It is about to be mounted, or was when the daemon died: what is mounted there is eventd's, whatever it is."""
+    """eventd is mounting it, or was when the daemon died: whatever is mounted at its path is from eventd."""
     seen: float = 0.0
     """Seconds since the epoch, when it was last attached."""
     ejected: bool = False
-    """An operator has put it away."""
+    """An operator has ejected it."""
     released: bool = False
-    """It was put away and unmounted, and no process had the file system open any more: it is safe to remove."""
+    """It was ejected and unmounted, and nothing had the file system open any more: it is safe to remove."""
     decommissioned: float = 0.0
-    """Seconds since the epoch, when an operator took it out of service; 0: they did not."""
+    """Seconds since the epoch, when an operator decommissioned it; 0: never."""
     migrated_from: str = ""
-    """`uuid …` of the disk that its data was on before that."""
+    """`uuid …` of its former disk."""
     unsealed: bool = False
-    """It left the manifest, and its mount point was taken away."""
+    """It left the manifest, and its mount point was removed."""
     migrated_to: str = ""
-    """Where its data was moved by `eventctl storage migrate`."""
+    """The volume to which `eventctl storage migrate` moved its data."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoppedUnits:
-    """What was running of a workload when a volume went away: just that is started again."""
+    """The units of a workload that ran when a volume was lost. Only these are started again."""
 
     units: tuple[str, ...]
     why: str
@@ -84,7 +84,7 @@ class StoppedUnits:
 def set_away(
     volume: Volume, now: float, record: VolumeRecord | None, *, away: bool, decommissioned: bool
 ) -> VolumeRecord:
-    """Return the record of a volume that an operator puts away, or takes back."""
+    """Return the record of a volume that an operator ejects or attaches."""
     record = record or VolumeRecord(volume, added=now)
     when = (record.decommissioned or now) if decommissioned else 0.0
     if away and record.ejected:

@@ -1,4 +1,4 @@
-"""Folders of the system itself, in which nothing of a repository is mounted (hier(7))."""
+"""Folders of the system. No volume is mounted in them (hier(7))."""
 
 from __future__ import annotations
 

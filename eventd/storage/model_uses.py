@@ -1,4 +1,4 @@
-"""Which workloads use which volumes, as the repository wants it. Pure; made anew of each commit that is activated."""
+"""Which workloads use which volumes, according to the active commit. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventd.desired.model import Workload
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """Who uses what."""
+    """The uses of volumes."""
 
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Volume -> workloads that use it."""
@@ -19,11 +19,11 @@ class Uses:
     workloads: frozenset[str] = frozenset()
     """Workloads that use any volume."""
     units: frozenset[tuple[str, str]] = frozenset()
-    """Those workloads, with each of their units."""
+    """(workload, unit) of all their units."""
 
 
 def uses(wanted: Mapping[str, Workload]) -> Uses:
-    """Return who uses what, of all workloads of the repository."""
+    """Return the uses of volumes by these workloads."""
     users: dict[str, set[str]] = {}
     folders: dict[str, str] = {}
     for name, workload in wanted.items():

@@ -14,7 +14,7 @@ from eventd.storage.model_manifest import ALWAYS, IdKind, Volume, Wanted
 from eventd.storage.model_records import VolumeRecord, VolumeState
 
 _BROKEN = ("emergency_ro", "shutdown")
-"""Options by which ext4 and others show that they gave up (ext4: `emergency_ro`, Linux 6.15)."""
+"""Options that show that a file system has shut down after an error (ext4: `emergency_ro`, Linux 6.15)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class VolumeStatus:
 
     state: VolumeState
     reason: str = ""
-    """Empty: as it should be."""
+    """Empty: nothing is wrong."""
     message: str = ""
     hint: str = ""
     node: str = ""
@@ -32,7 +32,7 @@ class VolumeStatus:
     """Whether the mount at its path is the volume; False: something else, which eventd leaves alone."""
     mounted: bool = False
     nodes: tuple[str, ...] = ()
-    """While it is being ejected: all of its devices."""
+    """All of its devices, while it is being ejected."""
     numbers: tuple[str, ...] = ()
 
     @property
@@ -42,15 +42,15 @@ class VolumeStatus:
 
     @property
     def leaving(self) -> bool:
-        """Whether it is unmounted when nothing runs on it any more."""
+        """Whether it is unmounted as soon as nothing uses it."""
         return self.state in (VolumeState.EJECTING, VolumeState.MIGRATING) and self.mounted
 
 
 def mounted_on(mount: MountState, device: DeviceState) -> str | None:
-    """Return which node of a device a mount is of, None if it is of another device.
+    """Return the node of a device that is mounted; None if another device is.
 
-    File systems over several devices (btrfs) have a number of their own in mountinfo, with major 0: of these the
-    source tells.
+    A file system over several devices (btrfs) has a number of its own in mountinfo, with major 0. For these the mount
+    source is compared.
     """
     if mount.device.startswith("0:"):
         found = mount.source in device.nodes or mount.source in device.links
@@ -62,7 +62,7 @@ def mounted_on(mount: MountState, device: DeviceState) -> str | None:
 
 
 def carriers(volume: Volume, devices: Iterable[DeviceState]) -> tuple[DeviceState, ...]:
-    """Return the file systems that carry the volume's durable id."""
+    """Return the file systems with the volume's durable id."""
     if volume.id_kind is IdKind.UUID:
         return tuple(each for each in devices if each.uuid.lower() == volume.id.lower() and each.nodes)
     return tuple(each for each in devices if volume.link in each.links and each.nodes)
@@ -97,7 +97,7 @@ def assess(
 
 
 def put_away(volume: Volume, record: VolumeRecord | None) -> bool:
-    """Return whether it is not to be mounted, though its disk may be there."""
+    """Return whether it must not be mounted even if its disk is attached."""
     if volume.state is Wanted.DECOMMISSIONED:
         return True
     return record is not None and (record.ejected or record.decommissioned > 0)
@@ -162,7 +162,7 @@ def _mounted(
             number,
         )
     if len(mine) > 1 or mine[0].ambiguous:
-        # What is mounted is the one that was verified when there was no other: it stays.
+        # The mounted one was checked before the other appeared, so it stays mounted.
         found = _twice(volume, mine)
         return replace(found, state=VolumeState.ATTACHED, node=node, number=number)
     return VolumeStatus(VolumeState.ATTACHED, node=node, number=number)

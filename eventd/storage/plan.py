@@ -1,6 +1,6 @@
 """Plans the actions on a volume from its state (`model_volume`, `model_moved`), and what to record.
 
-Pure. Next: `eventd.storage.controller`, which has it carried out by `eventd_handlers.storage`.
+Pure. Next: `eventd.storage.controller`, whose actions `eventd_handlers.storage` carries out.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def draft(
 ) -> tuple[Action, ...]:
     """Return the actions to carry out now, in order. Further ones follow when these are done.
 
-    `sealed`: the mount point is known to be. `uids`: the users of the volume. `forced`: an operator asked for it.
-    `running`: units of its users do. `place`: where it is if not on its own disk. `moving`: a migration that is on.
+    `sealed`: the mount point is known to be sealed. `uids`: the users of the volume. `forced`: an operator asked.
+    `running`: its users still run. `place`: its place if it is not on its own disk. `moving`: the current migration.
     """
     name = PREFIX + volume.name
     actions: list[Action] = []
@@ -105,7 +105,7 @@ def note(
     base = record or VolumeRecord(volume, since=now, added=now)
     noted = replace(base, volume=volume, unsealed=False)
     if seen.state is VolumeState.FOUND:
-        return noted  # a moment between two states
+        return noted  # a transient state
     if (seen.state, seen.reason) != (base.state, base.reason):
         noted = replace(noted, state=seen.state, reason=seen.reason, since=now)
     if seen.state is VolumeState.ATTACHED and (seen.node, seen.number) != (base.node, base.number):

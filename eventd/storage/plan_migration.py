@@ -1,8 +1,8 @@
 """Migrations of a volume's data to another disk: the record, the phases, and the next step.
 
-Pure. A volume that was migrated keeps its name and its path; what is mounted there from then on is a folder on the
-other volume. Until the switch the old file system is only read, so everything before it can be taken back by forgetting
-the copy. The data on the old disk stays.
+Pure. A migrated volume keeps its name and its path; from then on a folder on the other volume is mounted there. Until
+the switch the old file system is only read, so a migration is undone by deleting the copy. The data on the old disk
+stays.
 
     prepare -> quiesce -> copy -> verify -> switch -> done        (a failure before the switch: undo -> failed)
 """
@@ -20,17 +20,17 @@ class Phase(StrEnum):
     """The phase. Recorded before it begins."""
 
     PREPARE = "prepare"
-    """Is there room, and nothing in the way? Workloads run."""
+    """Check for free space and conflicts. Workloads still run."""
     QUIESCE = "quiesce"
-    """What uses the volume stops, and it is unmounted."""
+    """The users of the volume stop, and it is unmounted."""
     COPY = "copy"
     VERIFY = "verify"
-    """Everything is read from both disks again, and compared."""
+    """Everything is read again from both disks and compared."""
     SWITCH = "switch"
-    """The copy gets its place, and is mounted as the volume. There is no way back from here."""
+    """The copy is moved into place and mounted as the volume. From here on it cannot be aborted."""
     DONE = "done"
     UNDO = "undo"
-    """It failed or was aborted: the copy is deleted, and the volume is mounted as before."""
+    """It failed or was aborted: the copy is deleted and the volume is mounted as before."""
     FAILED = "failed"
 
 
@@ -41,13 +41,13 @@ AT_WORK = (Phase.QUIESCE, Phase.COPY, Phase.VERIFY, Phase.SWITCH, Phase.UNDO)
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One migration; the last one of a volume is kept."""
+    """One migration. The last one of each volume is kept."""
 
     volume: str
     to: str
     phase: Phase
     by: str
-    """Who asked."""
+    """Who requested it."""
     began: float
     """Seconds since the epoch."""
     since: float
@@ -56,18 +56,18 @@ class Migration:
     size: int = 0
     """Bytes in use on the old file system."""
     files: int = 0
-    """Files that were compared; before that, inodes in use on the old file system."""
+    """The number of compared files; before that, the inodes in use on the old file system."""
     error: str = ""
     """Why it failed."""
     hint: str = ""
     old_id: str = ""
-    """`uuid …` of the disk that it came from."""
+    """`uuid …` of the old disk."""
     forgotten: float = 0.0
     """Seconds since the epoch, when the old data was deleted."""
 
     @property
     def on(self) -> bool:
-        """Whether it is not over."""
+        """Whether it is still running."""
         return self.phase not in OVER
 
     @property
@@ -76,12 +76,12 @@ class Migration:
         return self.phase in AT_WORK
 
     def to_phase(self, phase: Phase, now: float) -> Migration:
-        """Return it in another phase."""
+        """Return the migration in another phase."""
         return replace(self, phase=phase, since=now, ended=now if phase in OVER else 0.0)
 
 
 class Step(StrEnum):
-    """What is done next."""
+    """The next step."""
 
     PREPARE = "prepare"
     COPY = "copy"
@@ -92,7 +92,7 @@ class Step(StrEnum):
 
 
 class Job(StrEnum):
-    """What runs in a unit of its own, for as long as it takes, whether or not the daemon lives."""
+    """A long job. It runs in a unit of its own, independent of the daemon."""
 
     COPY = "copy"
     VERIFY = "verify"
@@ -101,9 +101,9 @@ class Job(StrEnum):
 
 
 PATIENCE = 300.0
-"""Seconds for which a migration without progress may keep the volume's users stopped, before it is undone."""
+"""Seconds without progress after which a migration is undone, so that the volume's users can start again."""
 PRIVATE = "/run/eventd-migration"
-"""Where a disk is mounted that nobody but root may get to (0700)."""
+"""Where the old disk is mounted; accessible to root only (0700)."""
 
 
 def private_mount(volume: str) -> str:
@@ -112,7 +112,7 @@ def private_mount(volume: str) -> str:
 
 
 def draft_of(volume: str) -> str:
-    """Return the folder on the other volume in which the copy grows (as in `eventd.storage.volume.moving`)."""
+    """Return the folder of the unfinished copy on the other volume (as in `eventd.storage.volume.moving`)."""
     return f".eventd-migration-{volume}"
 
 
@@ -122,7 +122,7 @@ def job_unit(job: Job, volume: str) -> str:
 
 
 def job_of(unit: str) -> str:
-    """Return the volume that a unit works for, empty if it is no such unit."""
+    """Return the volume of a job's unit; empty if it is another unit."""
     for job in Job:
         head = f"eventd-{job}-"
         if unit.startswith(head) and unit.endswith(".service"):
@@ -131,14 +131,14 @@ def job_of(unit: str) -> str:
 
 
 def folder_on(volume: str) -> str:
-    """Return the folder on the other volume. The dot: no workload's name, and so no workload's folder, has one."""
+    """Return the folder on the other volume. No workload's name has a dot, so it is no workload's folder."""
     return f"volume.{volume}"
 
 
 def next_step(row: Migration, unit: UnitState | None, *, switched: bool, late: bool = False) -> Step | None:
-    """Return what is to be done, None if it waits for a unit's end. `unit`: the job of the phase.
+    """Return the next step; None if it waits for the unit of a job. `unit`: the job of the phase.
 
-    `late`: what uses the volume has not stopped for PATIENCE.
+    `late`: the users of the volume did not stop within PATIENCE.
     """
     match row.phase:
         case Phase.PREPARE:
@@ -159,7 +159,7 @@ def next_step(row: Migration, unit: UnitState | None, *, switched: bool, late: b
 
 def _step_after(unit: UnitState | None, *, again: Step, then: Step) -> Step | None:
     if unit is None or unit.active is ActiveState.INACTIVE:
-        return again  # a reboot, or somebody stopped it
+        return again  # a reboot ended it, or somebody stopped it
     if unit.active is ActiveState.FAILED:
         return Step.UNDO
     if unit.active is ActiveState.ACTIVE and unit.sub == "exited":
@@ -182,7 +182,7 @@ class Forgetting:
 
 
 def message_of(said: str) -> tuple[str, str]:
-    """Return message and hint of what a job said of its failure; empty if it said nothing."""
+    """Return message and hint from the output of a failed job; empty if there is none."""
     try:
         found = json.loads(said)
         return str(found.get("message", "")), str(found.get("hint", ""))
@@ -191,7 +191,7 @@ def message_of(said: str) -> tuple[str, str]:
 
 
 def count_of(said: str) -> int:
-    """Return how many files a job compared; 0 if it did not say."""
+    """Return how many files a job compared; 0 if its output does not say."""
     try:
         return int(json.loads(said).get("files", 0))
     except (ValueError, AttributeError, TypeError):

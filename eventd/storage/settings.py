@@ -1,4 +1,4 @@
-"""What the operator says about volumes: the table `[storage]` of eventd.toml."""
+"""The table `[storage]` of eventd.toml."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventd.storage.model_system_folders import SYSTEM_FOLDERS
 
 
 def _place(path: str) -> str:
-    """Accept a folder that a repository's volumes may be mounted in: none of the system's own, nor a home."""
+    """Return the path if volumes may be mounted in it. Raises ValueError for folders of the system, and homes."""
     if not re.fullmatch(r"(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){1,7}", path):
         raise ValueError("it must be an absolute path of letters, digits and . _ + -")
     for folder in (*SYSTEM_FOLDERS, "/var"):

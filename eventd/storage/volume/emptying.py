@@ -1,9 +1,8 @@
-"""Deleting trees that their owners may have prepared against us: an unfinished copy, what is on an old disk, a home.
+"""Deletes trees that a hostile owner may have prepared: an unfinished copy, the data on an old disk, a home.
 
-Nothing is followed: everything goes by descriptors, folders that are found inside are moved up to the top, so that no
-path is ever deeper than two names, and nothing that is mounted in them is touched. Where this is done, nobody but root
-gets to. A folder may have millions of names, of which few are in memory at once. Killed at any point, the same call
-goes on.
+It uses descriptors only and follows no symlinks. Folders found inside are moved up to the top, so that no path is
+deeper than two names. What is mounted inside is not touched. The caller makes sure that only root can reach the tree. A
+folder may have millions of names; only few are in memory at once. After a kill, the same call continues.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from eventd.storage.volume.places import Refused
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 BATCH = 5_000
-"""Names of one folder that are in memory at once."""
+"""Most names of one folder that are in memory at once."""
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 class Mounted(Refused):
-    """Something is mounted in what is to be deleted."""
+    """Something is mounted inside the tree."""
 
     def __init__(self, name: str) -> None:
         super().__init__("mounted", f"something is mounted at {name}: it is not deleted")
@@ -31,7 +30,7 @@ class Mounted(Refused):
 
 
 def discard(path: str, name: str) -> dict[str, object]:
-    """Delete the folder `name` in `path`; gone is no error."""
+    """Delete the folder `name` in `path`. A missing one is no error."""
     at = os.open(path, FOLDER)
     try:
         top = os.open(name, FOLDER, dir_fd=at)
@@ -66,9 +65,9 @@ def empty(path: str, keep: str) -> dict[str, object]:
 def sweep(
     top: int, keep: frozenset[str] = frozenset(), *, before_each: Callable[[], None] = lambda: None
 ) -> None:
-    """Empty the open folder `top`: its folders' files are unlinked, and their folders moved up into it.
+    """Empty the open folder `top`: unlink the files of its folders, and move their folders up into it.
 
-    `before_each`: called before each name; what it raises ends this, and the same call goes on from there. Raises
+    `before_each`: called before each name. If it raises, the deletion stops, and the same call continues later. Raises
     Mounted, and OSError (EBUSY or EXDEV: something is mounted there).
     """
     number, mount = 0, _mount_of(top)
@@ -89,7 +88,7 @@ def sweep(
 
 
 def _hoist(inner: int, top: int, number: int, before_each: Callable[[], None]) -> int:
-    """Unlink the files of `inner`, move its folders to `top`; return the last number that was used for a name."""
+    """Unlink the files of `inner` and move its folders to `top`. Return the last number used for a name."""
     while names := tuple(islice(names_in(inner), BATCH)):
         for name in names:
             before_each()
@@ -101,7 +100,7 @@ def _hoist(inner: int, top: int, number: int, before_each: Callable[[], None]) -
                 try:
                     os.rename(name, f".eventd-{number}", src_dir_fd=inner, dst_dir_fd=top)
                 except OSError as error:
-                    # Taken by a file or a full folder that was there: the next number.
+                    # The name is taken: use the next number.
                     if error.errno in _TAKEN:
                         continue
                     raise
@@ -110,18 +109,18 @@ def _hoist(inner: int, top: int, number: int, before_each: Callable[[], None]) -
 
 
 def names_in(folder: int) -> Iterator[str]:
-    """Yield the names in an open folder, from its beginning, one by one."""
+    """Yield the names in an open folder, from the beginning."""
     with os.scandir(folder) as rows:
         for row in rows:
             yield row.name
 
 
 def is_folder(name: str, at: int) -> bool:
-    """Return whether a name in an open folder is a folder, and no link to one."""
+    """Return whether a name in an open folder is a folder, not a symlink to one."""
     return stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
 
 
 def _mount_of(descriptor: int) -> str:
-    """Return the id of the mount that an open file is in (proc_pid_fdinfo(5)): a bind mount has the same device."""
+    """Return the mount id of an open file (proc_pid_fdinfo(5)). The device is not enough: a bind mount has the same."""
     with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:  # noqa: PTH123
         return next((line.split()[1] for line in file if line.startswith("mnt_id:")), "")

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator
 
 MOST = 20
 LONGEST = 1000
-"""Characters of a cgroup's path that are passed on."""
+"""Most characters of a cgroup's path in the result."""
 _LINKS = (("cwd", "cwd"), ("root", "root"), ("exe", "program"))
 Found = dict[str, object]
 
 
 def users(numbers: Iterable[str]) -> list[Found]:
-    """Return the processes that have something of a file system open, by its device numbers."""
+    """Return the processes that have something open on a file system, given its device numbers."""
     wanted = set(numbers)
     found: list[Found] = []
     for pid in _processes():
@@ -53,7 +53,7 @@ def mounters(nodes: Iterable[str], numbers: Iterable[str]) -> list[Found]:
 
 
 def keeping(nodes: list[str], numbers: list[str]) -> Found:
-    """Return who has the file system mounted or open; `claimed`: devices that are in use though nobody is found."""
+    """Return what has the file system mounted or open. `claimed`: devices in use for which no process was found."""
     found = mounters(nodes, numbers)
     pids = {each["pid"] for each in found}
     found += [each for each in users(numbers) if each["pid"] not in pids]
@@ -62,11 +62,11 @@ def keeping(nodes: list[str], numbers: list[str]) -> Found:
 
 
 def is_claimed(node: str, numbers: Iterable[str]) -> bool:
-    """Return whether the kernel has a device in use: the last word on it, also of what /proc does not show."""
+    """Return whether the kernel has a device in use. This is authoritative, even if /proc shows no user."""
     try:
         status = os.stat(node)  # noqa: PTH116
         if not stat.S_ISBLK(status.st_mode) or number(status.st_rdev) not in set(numbers):
-            return False  # it is gone, and its name another's by now
+            return False  # it is gone, and another device has its name
         os.close(os.open(node, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError as error:
         return error.errno == errno.EBUSY
@@ -74,7 +74,7 @@ def is_claimed(node: str, numbers: Iterable[str]) -> bool:
 
 
 def describe(pid: int, how: str) -> Found:
-    """Describe a process; its cgroup names owner and unit."""
+    """Describe a process. Its cgroup shows owner and unit."""
     uid, cgroup = -1, ""
     with contextlib.suppress(OSError):
         uid = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116
@@ -86,7 +86,7 @@ def describe(pid: int, how: str) -> Found:
 def _is_of(line: str, sources: set[str], numbers: set[str]) -> bool:
     before, _, after = line.partition(" - ")
     fields, more = before.split(), after.split()
-    # File systems over several devices have a number of their own: of these the source tells.
+    # File systems over several devices have a number of their own, so compare the mount source.
     return len(fields) > 2 and (fields[2] in numbers or (len(more) > 1 and more[1] in sources))
 
 
@@ -123,12 +123,12 @@ def _device(path: str) -> str:
 
 
 def number(device: int) -> str:
-    """Return a device's number as mountinfo has it."""
+    """Return a device number in the format of mountinfo."""
     return f"{os.major(device)}:{os.minor(device)}"
 
 
 def _number(field: str) -> str:
-    """Return the device of a line of maps (hexadecimal there) as mountinfo has it."""
+    """Return the device number of a line of maps (hexadecimal) in the format of mountinfo."""
     major, _, minor = field.partition(":")
     try:
         return f"{int(major, 16)}:{int(minor, 16)}"

@@ -1,9 +1,9 @@
-"""Removes what a deleted account owns outside of its home, if it is certainly its own; reports the rest.
+"""Removes what a deleted account owns outside of its home, if it is certainly the account's. Reports the rest.
 
-Runs once all processes of the account have ended, in a unit of its own (`eventd-sweep@.service`) that sees the host's
-own temporary folders, which the daemon's sandbox does not. Everything goes by descriptors and nothing is followed. A
-folder of the account with somebody else's files in it stays, and so does one that nests too deeply, or is found too
-late: all of these are reported. These ids are never given out again, so what stays belongs to nobody.
+Runs after all processes of the account have ended, in its own unit (`eventd-sweep@.service`): unlike the daemon's
+sandbox, that sees the host's temporary folders. It uses descriptors only and follows no symlinks. A folder is kept and
+reported if it contains files of others, nests too deeply, or is found after the deadline. The ids are never reused, so
+nobody gets access to what is kept.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PLACES = (
     ),
     *("/var/spool/at", "/var/lib/systemd/linger", "/var/crash", "/var/lib/nfs/sm"),
 )
-"""Where any account may leave something: hier(7), crontab(1), at(1), shm_overview(7), mq_overview(7)."""
+"""Where any account can leave files: hier(7), crontab(1), at(1), shm_overview(7), mq_overview(7)."""
 SECONDS = 40.0
 DEPTH = 64
 SHOWN = 40
-"""What stays, that is named."""
+"""Most kept files that are named in the result."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _RMID = 0
 _IPC = (("shm", "shmctl"), ("msg", "msgctl"), ("sem", "semctl"))
@@ -44,24 +44,24 @@ class Owner:
 
     uid: int
     subuid: tuple[int, int]
-    """First and count; a count of 0 for none."""
+    """First id and count; a count of 0 for none."""
 
     def owns(self, uid: int) -> bool:
-        """Return whether it is one of them."""
+        """Return whether the account owns this uid."""
         first, count = self.subuid
         return uid == self.uid or first <= uid < first + count
 
 
 def sweep(owner: Owner, places: tuple[str, ...] = PLACES, ipc: str = "/proc/sysvipc") -> dict[str, object]:
-    """Remove what the account left in these places; return how much, and what stays."""
+    """Remove what the account left in these places. Return how much was removed, and what is kept."""
     until, stays, removed = time.monotonic() + SECONDS, list[str](), 0
     for place in places:
         try:
             top = os.open(place, _FOLDER)
         except OSError:
-            continue  # there is no such folder here
+            continue  # this host has no such folder
         try:
-            # Both a link to a place (/var/mail) and the place itself may be listed: what is gone is gone.
+            # A place may be listed twice, through a symlink (/var/mail): then it is gone already.
             removed += _of_folder(top, place, owner, stays, until)
         finally:
             os.close(top)
@@ -95,7 +95,7 @@ def _of_folder(top: int, place: str, owner: Owner, stays: list[str], until: floa
 
 
 def _why_not(name: str, at: int, owner: Owner, until: float) -> str:
-    """Return why a folder must not be removed as a whole; empty if it may be."""
+    """Return why a folder must not be removed as a whole; empty if it may."""
     todo = [(os.open(name, _FOLDER, dir_fd=at), 0)]
     device = os.fstat(todo[0][0]).st_dev
     try:
@@ -127,7 +127,7 @@ def _entries(folder: int) -> Iterator[tuple[os.stat_result, str]]:
 
 
 def _ipc(owner: Owner, proc: str, stays: list[str]) -> int:
-    """Remove System V objects (sysvipc(7)). Only their owner may: the effective uid is set to it for the call."""
+    """Remove System V objects (sysvipc(7)). Only the owner may, so the effective uid is changed for the call."""
     libc, removed = ctypes.CDLL(None, use_errno=True), 0
     for kind, call in _IPC:
         try:

@@ -1,7 +1,7 @@
-"""Moving a volume: its place on the other disk, the copy by rsync(1), and the comparison that it is believed by.
+"""Moves a volume: the folder on the other disk, the copy by rsync(1), and the comparison with the original.
 
-The source is mounted read-only where only root gets to. The copy grows in a folder of root's with mode 0700, and gets
-its name (`volume.NAME`) by one rename, once everything in it was read back from the disk and found to be the same.
+The source is mounted read-only where only root can reach it. The copy is made in a folder of root's with mode 0700. It
+is renamed to `volume.NAME` once everything in it was read back from the disk and compared.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ SHOWN = 5
 
 
 def draft_of(name: str) -> str:
-    """Return the folder in which the copy grows."""
+    """Return the folder of the unfinished copy."""
     return f".eventd-migration-{name}"
 
 
 def prepare(source: str, target: str, name: str) -> dict[str, object]:
-    """Make the place of the copy; return what there is to copy."""
+    """Create the folder of the copy. Return how much there is to copy."""
     if shutil.which("rsync") is None:
         raise Refused("no-rsync", "there is no rsync on this host", "apt install rsync")
     old = os.statvfs(source)
@@ -74,7 +74,7 @@ def prepare(source: str, target: str, name: str) -> dict[str, object]:
 
 
 def copy(source: str, target: str) -> dict[str, object]:
-    """Make `target` what `source` is, metadata and all; what was copied before is not copied again."""
+    """Copy `source` to `target` with all metadata. Files that were copied before are skipped."""
     command = ["rsync", "-aHAXS", "--numeric-ids", "--one-file-system", "--delete"]
     done = subprocess.run(
         [*command, f"--exclude=/{LEFT_OUT}", "--", f"{source}/", f"{target}/"],
@@ -94,7 +94,7 @@ def copy(source: str, target: str) -> dict[str, object]:
 
 
 def verify(source: str, target: str) -> dict[str, object]:
-    """Compare everything: kinds, owners, modes, times, links, attributes, and each byte, read from the disks."""
+    """Compare kinds, owners, modes, times, links, attributes, and every byte, read from both disks."""
     _flush(target)
     wrong: list[str] = []
     count, hard = 0, (_Links(), _Links())
@@ -111,7 +111,7 @@ def verify(source: str, target: str) -> dict[str, object]:
 
 
 def settle(target: str, name: str) -> dict[str, object]:
-    """Give the copy its name."""
+    """Rename the copy to its final name."""
     top, parent = walk(target, make=False)
     if not is_mounted(top, parent):
         raise Refused("not-mounted", f"nothing is mounted at {target}")
@@ -132,7 +132,7 @@ def settle(target: str, name: str) -> dict[str, object]:
 
 
 class _Links:
-    """Which names are one file: numbered by their first occurrence, so that two trees can be compared."""
+    """Hard links: numbers files by their first occurrence, so that two trees can be compared."""
 
     def __init__(self) -> None:
         self._first: dict[int, int] = {}
@@ -144,7 +144,7 @@ class _Links:
 
 
 def _pairs(source: str, target: str) -> Iterator[tuple[str, os.stat_result, os.stat_result | None]]:
-    """Yield each path of either tree, relative, with what it is in both. Nothing is followed."""
+    """Yield each relative path of either tree with its status in both. Symlinks are not followed."""
     stack = [""]
     while stack:
         folder = stack.pop()
@@ -204,7 +204,7 @@ def _attributes(path: str) -> dict[str, bytes]:
 
 
 def _digest(path: str) -> bytes:
-    """Return the digest of a file as it is on the disk: what is only in memory is dropped first."""
+    """Return the digest of a file on the disk: its cached pages are dropped first."""
     found = hashlib.blake2b()
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NOATIME | os.O_CLOEXEC)
     try:
@@ -218,7 +218,7 @@ def _digest(path: str) -> bytes:
 
 
 def _flush(path: str) -> None:
-    """Have everything of a file system written out (sync(1): syncfs(2))."""
+    """Write all cached data of a file system to the disk (syncfs(2))."""
     subprocess.run(["sync", "--file-system", path], check=True, stdin=subprocess.DEVNULL)
 
 

@@ -1,6 +1,6 @@
-"""Walking to a place and changing it, with descriptors all the way: no path is looked up twice, no symlink followed.
+"""Opens folders by descriptors: no path is looked up twice, and no symlink is followed.
 
-Every folder on the way has to be root's and writable by nobody else, so that nobody but root could have prepared it.
+Every folder on the way must belong to root and be writable by nobody else, so that no user can have prepared it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import struct
 
 GET_FLAGS = 0x80086601
 SET_FLAGS = 0x40086602
-"""FS_IOC_GETFLAGS, FS_IOC_SETFLAGS (ioctl_iflags(2)) on 64-bit; the kernel takes an int all the same."""
+"""FS_IOC_GETFLAGS, FS_IOC_SETFLAGS (ioctl_iflags(2)) on 64-bit systems. The kernel reads an int nevertheless."""
 IMMUTABLE = 0x10
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_FLAGS = frozenset({errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
@@ -28,7 +28,7 @@ class Refused(Exception):  # noqa: N818  a finding, not a bug
 
 
 def safe(status: os.stat_result, path: str) -> None:
-    """Refuse a folder that somebody else could have prepared."""
+    """Raise Refused if a user could have prepared this folder."""
     if status.st_uid != 0 or status.st_mode & 0o022:
         raise Refused(
             "unsafe-path",
@@ -39,7 +39,7 @@ def safe(status: os.stat_result, path: str) -> None:
 
 
 def walk(path: str, *, make: bool) -> tuple[int, int]:
-    """Return descriptors of a folder and of its parent. `make`: make what is missing on the way (0755), and it."""
+    """Return descriptors of a folder and of its parent. `make`: create missing folders (0755)."""
     parent = -1
     here = os.open("/", _FOLDER)
     done = ""
@@ -78,7 +78,7 @@ def is_mounted(folder: int, parent: int) -> bool:
 
 
 def flags(folder: int) -> int | None:
-    """Return the inode's flags, None where the file system has none."""
+    """Return the inode's flags; None if the file system has none."""
     try:
         found: int = struct.unpack("i", fcntl.ioctl(folder, GET_FLAGS, struct.pack("i", 0)))[0]
     except OSError as error:
@@ -89,7 +89,7 @@ def flags(folder: int) -> int | None:
 
 
 def set_flags(folder: int, value: int) -> bool:
-    """Set the inode's flags; False where the file system does not know them."""
+    """Set the inode's flags. Return False if the file system does not support them."""
     try:
         fcntl.ioctl(folder, SET_FLAGS, struct.pack("i", value))
     except OSError as error:

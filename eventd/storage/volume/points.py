@@ -1,13 +1,16 @@
-"""Mount points: sealing one, and making it anew, which takes what was mounted there out of every namespace.
+"""Mount points: seals one, or replaces it by a new folder, which unmounts it in every namespace.
 
-Why anew. A mount namespace begins as a copy of another one, with all that is mounted in it. Those of systemd's services
-and of podman's pause processes follow the host, and an unmount there goes on to them. Others do not: aardvark-dns lives
-in one that follows nobody (`private`), where nobody can unmount either, since what came from a namespace of other
-privileges is locked; pasta and slirp4netns have turned their back on the tree that they began with, but their program
-is in it, and with it, shown nowhere, all that is mounted there. Each keeps the file system in use until it ends.
+Why replace it. A new mount namespace is a copy of another one, with everything that is mounted in it. An unmount on the
+host propagates to the namespaces of systemd's services and of podman's pause processes. It does not propagate to all:
 
-What reaches all of them is the folder itself: what is mounted on a folder that is removed is unmounted everywhere
-(since Linux 3.18, mount_namespaces(7)), lazily: who has a file open there may go on with it, and is found by that.
+- aardvark-dns has a private namespace. Nobody can unmount anything there: mounts from a more privileged namespace are
+  locked.
+- pasta and slirp4netns have detached their original tree. Their program is still in it, and so are its mounts, which
+  /proc does not show.
+
+Each of these keeps the file system in use until it ends. Removing the folder reaches all of them: what is mounted on a
+removed folder is unmounted in every namespace (since Linux 3.18, mount_namespaces(7)). The unmount is lazy: a process
+with an open file keeps it, and is found by that.
 """
 
 from __future__ import annotations
@@ -25,14 +28,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 NEVER = (*SYSTEM_FOLDERS, "/var/lib/private", "/var/cache/private", "/var/log", "/var/lib/systemd")
-"""Nothing below these is ever sealed: the system's services need them (hier(7), systemd.exec(5))."""
+"""Nothing below these is sealed: services of the system need them (hier(7), systemd.exec(5))."""
 
 
 def seal(path: str) -> bool:
-    """Make a mount point so that nothing can be written into it while nothing is mounted there; tell whether it is so.
+    """Create a mount point that cannot be written to while nothing is mounted there. Return whether it is sealed.
 
-    Mode 0000 keeps out every user, and with them every rootless container; the immutable flag root, too. Only a folder
-    that is made here is sealed: one that was there is somebody's, and stays as it is.
+    Mode 0000 keeps out all users, including rootless containers; the immutable flag also keeps out root. Only a folder
+    that is created here is sealed: an existing one belongs to somebody, and is left as it is.
     """
     if any(path == each or path.startswith(each + "/") for each in NEVER):
         raise Refused(
@@ -57,7 +60,7 @@ def seal(path: str) -> bool:
     above, name = path.rsplit("/", 1)
     parent, _ = walk(above, make=True)
     made = _new(parent, name)
-    # Its mode tells that it was made here, also if this is cut off before the flag is set, which keeps it in its place.
+    # The mode marks it as created here, even after a crash before the flag is set. The flag prevents its removal.
     os.rename(_draft(name), name, src_dir_fd=parent, dst_dir_fd=parent)
     _close(made)
     os.fsync(parent)
@@ -65,9 +68,9 @@ def seal(path: str) -> bool:
 
 
 def unseal(path: str) -> str:
-    """Take a sealed mount point away that no volume has any more; return what became of it.
+    """Remove a sealed mount point that no volume uses any more. Return the result.
 
-    It was made here, and is empty. One that is mounted, or is not sealed, is left alone.
+    A sealed one was created here and is empty. One that is mounted or not sealed is left as it is.
     """
     try:
         folder, parent = walk(path, make=False)
@@ -85,10 +88,10 @@ def unseal(path: str) -> str:
 
 
 def renew(path: str) -> None:
-    """Put a new folder in the place of a mount point at which nothing is mounted any more; gone is no error.
+    """Replace an unmounted mount point by a new folder. A missing one is no error.
 
-    It is as the old one was: sealed, or with its owner and mode. One that is mounted here is left alone, and so is one
-    with something in it.
+    The new folder is sealed, or has the owner and mode of the old one. A mount point that is mounted here, or is not
+    empty, is left as it is.
     """
     try:
         folder, parent = walk(path, make=False)
@@ -105,7 +108,7 @@ def renew(path: str) -> None:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        # It has to go all the same, and what it took is room for another one. Nobody but root can make anything there.
+        # Remove it first: that frees the space for the new one. Only root can create anything there.
         _clear(folder)
         os.rmdir(name, dir_fd=parent)
         os.close(folder)
@@ -114,7 +117,7 @@ def renew(path: str) -> None:
     else:
         _clear(folder)
         try:
-            # In one step: there is no moment without a folder, or with one that takes files of just anybody.
+            # In one step: there is always a folder, and never one that users can write to.
             os.rename(_draft(name), name, src_dir_fd=parent, dst_dir_fd=parent)
         except BaseException:
             if sealed:
@@ -132,7 +135,7 @@ def renew(path: str) -> None:
 
 
 def _label(folder: int) -> bytes:
-    """Return what a person may have given it with chcon(1)."""
+    """Return its SELinux label, which somebody may have set with chcon(1)."""
     try:
         return os.getxattr(folder, _LABEL)
     except OSError:
@@ -144,10 +147,10 @@ def _draft(name: str) -> str:
 
 
 def _new(parent: int, name: str) -> int:
-    """Make a folder beside the mount point, which nobody can use yet."""
+    """Create a folder beside the mount point that nobody can use yet."""
     with contextlib.suppress(FileNotFoundError):
         left = os.open(_draft(name), _FOLDER, dir_fd=parent)
-        _clear(left)  # of a call that was cut off
+        _clear(left)  # left by an interrupted call
         os.close(left)
         os.rmdir(_draft(name), dir_fd=parent)
     os.mkdir(_draft(name), 0, dir_fd=parent)
@@ -155,7 +158,7 @@ def _new(parent: int, name: str) -> int:
 
 
 def _is_ours(folder: int) -> bool:
-    """Return whether a folder was made here: nobody else has use for one that nobody may enter."""
+    """Return whether a folder was created here. Nobody else creates folders with mode 0000."""
     status = os.fstat(folder)
     return status.st_mode & 0o777 == 0 and status.st_uid == 0
 
@@ -176,7 +179,7 @@ def _clear(folder: int) -> None:
 
 
 def _close(folder: int) -> None:
-    """Keep out every user, and root."""
+    """Seal a folder against all users and root."""
     os.fchown(folder, 0, 0)
     os.fchmod(folder, 0)
     now = flags(folder)
