@@ -1,7 +1,7 @@
-# Everything runs from .venv in this checkout; `make setup` makes it. Nothing here needs root but tests/host.
+# Everything runs from .venv in this checkout; `make setup` creates it. Only tests/host needs root.
 PY ?= python3
 BIN := .venv/bin
-# What the tests of the simulated host and of git run: program:Debian package.
+# Programs that the tests need: program:Debian package.
 PROGRAMS := dbus-daemon:dbus git:git ssh-keygen:openssh-client openssl:openssl
 JOBS ?= 2
 .DEFAULT_GOAL := help
@@ -9,7 +9,7 @@ JOBS ?= 2
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-# Stamped at the end: a `make` that was interrupted goes on here.
+# Stamped at the end: an interrupted `make` is repeated.
 .venv/.stamp: pyproject.toml
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'eventd needs Python 3.11 or newer: make PY=python3.12 …' >&2; exit 1; }
 	@$(PY) -c 'import venv, ensurepip' 2>/dev/null || { echo 'Python has no venv: apt-get install python3-venv' >&2; exit 1; }
@@ -18,7 +18,7 @@ help: ## this list
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
-setup: .venv/.stamp ## make .venv with eventd and the development tools
+setup: .venv/.stamp ## create .venv with eventd and the development tools
 
 demo: setup ## a push, a change, drift and a removal on a simulated host; KEEP=1 keeps it for you
 	@$(BIN)/python -m eventd_simulators.demo $(if $(KEEP),--keep)
@@ -29,7 +29,7 @@ lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
-# As root what is missing is installed, else it is named.
+# Installs what is missing as root, and otherwise names it.
 programs:
 	@for pair in $(PROGRAMS); do command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
 	[ -z "$$missing" ] && exit 0; \
@@ -38,7 +38,7 @@ programs:
 	  apt-get install -y -qq --no-install-recommends $$missing || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; }; \
 	else echo "the tests need programs of these packages:$$missing" >&2; exit 1; fi
 
-test: lint test-here test-host ## everything: lint, tests on the simulated host, and on a real one where this is root
+test: lint test-here test-host ## everything: lint, tests on the simulated host and, as root, on a real one
 
 test-here: setup programs ## the tests that need no root
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests/unit tests/wire tests/simulated
@@ -57,19 +57,19 @@ matrix: setup ## T01 to T12 of the test matrix on a real host, with a report, an
 storage-cycles: setup ## 200 fast attachments and detachments of a disk on a real host; needs root
 	EVENTD_STORAGE_CYCLES=200 $(BIN)/python -m pytest -q tests/host/test_storage.py
 
-bench: setup ## times on the real host beside their floor; needs root
+bench: setup ## measure times on a real host, with their floor; needs root
 	$(BIN)/python -m benchmarks.run
 
 host-shell: setup ## a shell in a throw-away Debian 13 with eventd installed; needs root
 	$(BIN)/python -m tests.host.shell
 
-docs: setup ## make the generated pages of docs/reference anew
+docs: setup ## regenerate the generated pages of docs/reference
 	$(BIN)/python docs/generate.py
 
-clean: ## remove .venv, caches and what was built
+clean: ## remove .venv, caches and build output
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two of the test targets at once would write into each other's output.
+# Two test targets at once would mix their output.
 .NOTPARALLEL:
 .PHONY: help setup demo lint programs test test-here test-host matrix storage-cycles bench host-shell docs clean

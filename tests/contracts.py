@@ -1,4 +1,4 @@
-"""import-linter's contracts of our own: what a file's role may import, and what a room may import of another."""
+"""import-linter's contracts of our own: what a file's role may import, and what a domain may import of another."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MODEL = {"eventd.kernel.model", "eventd.kernel.ports"}
 def role(module: str) -> str:
     """Return the role of a module by its file's name (`model_file` -> model); empty: it has none."""
     parts = module.split(".")
-    named = room(module) not in ("", "kernel") and module != "eventd.platform.processes.process"
+    named = folder(module) not in ("", "kernel") and module != "eventd.platform.processes.process"
     return parts[-1].split("_")[0] if named else ""
 
 
-def room(module: str) -> str:
+def folder(module: str) -> str:
     """Return the folder of `eventd` that a module is in; empty: at the top, or not eventd's."""
     parts = module.split(".")
     return parts[1] if parts[0] == "eventd" and len(parts) > 2 else ""
@@ -29,7 +29,7 @@ class RoleContract(Contract):
     """Modules of `roles`, and those below `modules`, lead to none of `forbidden_roles` and `forbidden_modules`.
 
     Also not by way of others. Models, plans and ports may be imported wherever they are. `ignore_imports` (`a -> b`)
-    are holes that are still to be closed: one that is there no more is an error.
+    are exceptions that are to go: one that no longer exists is an error.
     """
 
     type_name = "role"
@@ -44,7 +44,7 @@ class RoleContract(Contract):
         sources = {m for m in graph.modules if role(m) in self.roles or _below(m, self.modules)}
         sources -= {
             m for m in sources if m.endswith(".domain")
-        }  # what a domain plugs in by: it names all of it
+        }  # the object that plugs a domain in: it names all of it
         targets = {m for m in graph.modules if role(m) in self.forbidden_roles}
         targets |= {m for m in graph.modules if _below(m, self.forbidden_modules)}
         targets -= sources | {m for m in graph.modules if role(m) in PURE or _below(m, MODEL)}
@@ -67,22 +67,22 @@ class RoleContract(Contract):
         for chain in check.metadata["chains"]:
             output.print_error(chain)
         for hole in check.metadata["stale"]:
-            output.print_error(f"ignore_imports has {hole}, which is imported no more: take it out")
+            output.print_error(f"ignore_imports has {hole}, which is no longer imported: remove it")
 
 
-class RoomContract(Contract):
-    """A room of `eventd` imports the kernel, the platform, and what `allowed` names; what is named is used.
+class DomainContract(Contract):
+    """A domain (a folder of `eventd`) imports the kernel, the platform and what `allowed` names, all of which is used.
 
-    `allowed`: `room: other other`. The kernel imports no room and the platform only the kernel, but for what is named.
+    `allowed`: `domain: other other`. The kernel imports no domain, and the platform only the kernel, except as named.
     """
 
-    type_name = "room"
+    type_name = "domain"
     allowed = fields.ListField(subfield=fields.StringField())
     shared = fields.ListField(subfield=fields.StringField())
-    """Rooms that everybody may import, each also by those after it."""
+    """Folders that all may import; each is also imported by those after it."""
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002
-        """Hold the direct imports against the list."""
+        """Compare the direct imports with the list."""
         shared = list(self.shared)
         allowed: dict[str, set[str]] = defaultdict(set)
         for row in self.allowed:
@@ -91,12 +91,12 @@ class RoomContract(Contract):
         used: dict[str, set[str]] = defaultdict(set)
         wrong = []
         for importer in sorted(graph.modules):
-            mine = room(importer)
+            mine = folder(importer)
             if not mine:
                 continue
             free = shared[: shared.index(mine)] if mine in shared else shared
             for imported in sorted(graph.find_modules_directly_imported_by(importer)):
-                other = room(imported)
+                other = folder(imported)
                 if not other or other == mine or other in free:
                     continue
                 used[mine].add(other)
@@ -114,7 +114,7 @@ class RoomContract(Contract):
         for each in check.metadata["wrong"]:
             output.print_error(each)
         for each in check.metadata["unused"]:
-            output.print_error(f"allowed has {each}, which is imported no more: take it out")
+            output.print_error(f"allowed has {each}, which is no longer imported: remove it")
 
 
 def _below(module: str, packages: Iterable[str]) -> bool:
