@@ -44,6 +44,8 @@ FAULT = "simulated-failure"
 """The reason of what is made to fail in here, which no real host gives."""
 QUIET = 2000.0
 """Virtual seconds after which every retry that will ever come has come (the backoff is far shorter)."""
+ENOUGH = 100.0
+"""Virtual seconds in which a few workloads converge."""
 DOMAINS = domains.load()
 NO_HANDLERS: Mapping[type[Any], Handler] = MappingProxyType({})
 SETTINGS = Settings(repository=Repository(url="https://forge.example/repo.git"))
@@ -54,6 +56,11 @@ def container(name: str, image: str = "web", more: str = "") -> dict[str, str | 
     """Return the files of a workload with one container."""
     text = CONTAINER.format(name=name, image=f"localhost/{image}:1", more=more)
     return {f"workloads/{name}/{name}.container": text}
+
+
+def containers(*names: str) -> dict[str, str | bytes]:
+    """Return the files of these workloads, each with one container."""
+    return {path: content for name in names for path, content in container(name).items()}
 
 
 class Story:
@@ -177,6 +184,12 @@ class Story:
         host.life.on_crash = lambda: loop.call_soon(task.cancel) and None
         await serving
 
+    async def begin(self, files: Mapping[str, str | bytes], seconds: float = ENOUGH) -> None:
+        """Start the daemon, push these files, and let virtual time pass."""
+        await self.start()
+        self.push(files)
+        await self.quiet(seconds)
+
     async def until_dead(self) -> None:
         """Wait for the crash that was asked for, then for its end."""
         assert self._task is not None
@@ -287,6 +300,13 @@ class Story:
         assert after == before
         assert report is not None
         assert str(report.result) == "ok", report
+
+
+async def deployed(files: Mapping[str, str | bytes], seconds: float = ENOUGH) -> Story:
+    """Return a story in which these files were pushed, and virtual time has passed."""
+    story = Story()
+    await story.begin(files, seconds)
+    return story
 
 
 async def _assemble(tree: Tree) -> Desired:

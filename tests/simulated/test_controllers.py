@@ -21,7 +21,7 @@ from eventd.mounts.model_events import MountOrigin
 from eventd.platform.model_events import PlatformEvent
 from eventd.workloads.controller_transaction import Transaction
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import QUIET, Story, container
 
 LAMP = "lamp:hall"
 POWER = FactKey(GateFact.PROBE, "power")
@@ -113,9 +113,7 @@ async def test_a_fact_of_a_controller_makes_a_run_with_its_subject_in_it() -> No
     """The subject is planned, carried out, journalled and reported as a workload is."""
     house = House()
     told = house.story()
-    await told.start()
-    told.push(container("web"))
-    await told.quiet()
+    await told.begin(container("web"), QUIET)
     power(told, on=True)
     await told.quiet()
     assert house.on
@@ -131,9 +129,7 @@ async def test_what_fails_is_tried_again_with_the_backoff_and_fails_its_run() ->
     """No partial success: a volume that cannot be mounted fails the run as a workload does."""
     house = House(fails=1)
     told = house.story()
-    await told.start()
-    told.push(container("web"))
-    await told.quiet()
+    await told.begin(container("web"), QUIET)
     results: list[RunResult] = []
 
     def note() -> None:
@@ -157,9 +153,7 @@ async def test_a_controller_is_given_each_desired_state_and_a_subject_is_known()
     """`activated` comes before the run that applies it."""
     house = House()
     told = house.story()
-    await told.start()
-    told.push(container("web"))
-    await told.quiet()
+    await told.begin(container("web"), QUIET)
     commit = told.push(container("api"))
     await told.quiet()
     controller = told.engine.controllers.owner(LAMP)

@@ -32,9 +32,7 @@ def test_a_manager_without_an_account_is_named_until_it_has_ended() -> None:
 
     async def main() -> None:
         story = SystemStory()
-        await story.start()
-        story.push(container("web"))
-        await story.quiet(60)
+        await story.begin(container("web"), 60)
         await story.assert_converged()
         model = story.world.model
         old = model.accounts.get("web")
@@ -66,9 +64,7 @@ def test_a_uid_that_somebody_else_has_by_now_is_theirs() -> None:
 
     async def main() -> None:
         story = SystemStory()
-        await story.start()
-        story.push(container("web"))
-        await story.quiet(60)
+        await story.begin(container("web"), 60)
         old = story.world.model.accounts.get("web")
         assert old is not None
         story.world.model.accounts.remove("web")

@@ -10,7 +10,7 @@ from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_facts import ActiveState
 from eventd_simulators.faults import Faults, stormy
 from eventd_simulators.virtual_time import run
-from tests.simulated.daemon import QUIET, Story, container
+from tests.simulated.daemon import QUIET, Story, container, deployed
 
 SEEDS = range(40)
 
@@ -182,9 +182,7 @@ def test_a_slow_user_manager_is_waited_for(seed: int) -> None:
         story = Story(stormy(seed))
         story.world.faults.calm()
         story.world.faults.slow_managers = 1.0
-        await story.start()
-        story.push(container("web"))
-        await story.quiet(100)
+        await story.begin(container("web"))
         await story.assert_converged()
         assert {str(report.result) for report in story.world.disk.reports} == {"ok"}
 
@@ -195,10 +193,7 @@ def test_flaky_starts_are_retried_and_forgotten() -> None:
     """A unit whose first two starts fail is up in the end, without anybody asking."""
 
     async def main() -> None:
-        story = Story()
-        await story.start()
-        story.push(container("web", "flaky"))
-        await story.quiet()
+        story = await deployed(container("web", "flaky"), QUIET)
         assert story.unit("web").active is ActiveState.ACTIVE
         await story.assert_converged()
 
@@ -209,10 +204,7 @@ def test_a_failure_is_retried_and_stays_a_failure_until_it_is_cured() -> None:
     """Each retry is a failed run with the same reason; nothing in between says that all is well."""
 
     async def main() -> None:
-        story = Story()
-        await story.start()
-        story.push(container("web", "missing"))
-        await story.quiet(10)
+        story = await deployed(container("web", "missing"), 10)
         reason = story.status("web").reason
         runs = story.engine.runs.counters.runs_failed
         assert story.status("web").state is WorkloadState.FAILED
@@ -245,10 +237,7 @@ def test_a_lost_signal_costs_a_reread() -> None:
     """The signal of a stopped unit is dropped: the gap makes its source read again, and it is repaired."""
 
     async def main() -> None:
-        story = Story()
-        await story.start()
-        story.push(container("web"))
-        await story.quiet(60)
+        story = await deployed(container("web"), 60)
         story.world.faults.drops = 1.0
         story.manager("web").stop("web.service")
         await asyncio.sleep(0.5)
@@ -263,10 +252,7 @@ def test_an_inotify_overflow_costs_a_reread() -> None:
     """The same for a file that was removed while the kernel's queue was full."""
 
     async def main() -> None:
-        story = Story()
-        await story.start()
-        story.push(container("web"))
-        await story.quiet(60)
+        story = await deployed(container("web"), 60)
         story.world.faults.drops = 1.0
         for path, _ in list(story.world.tree.below("/etc/containers/systemd/users")):
             story.world.tree.remove(path)
@@ -310,10 +296,7 @@ def test_events_that_mean_nothing_cause_nothing() -> None:
     """Signals without a change of a fact: no run is recorded, no call is made."""
 
     async def main() -> None:
-        story = Story()
-        await story.start()
-        story.push(container("web"))
-        await story.quiet(60)
+        story = await deployed(container("web"), 60)
         runs, calls = len(story.world.disk.runs), len(story.host.life.calls)
         story.world.faults.duplicates = 1.0
         for _ in range(20):
@@ -329,10 +312,7 @@ def test_a_new_boot_needs_no_timer() -> None:
     """Between two events there is no timer of the daemon's own: when nothing happens, nothing wakes up."""
 
     async def main() -> None:
-        story = Story()
-        await story.start()
-        story.push(container("web"))
-        await story.quiet(60)
+        story = await deployed(container("web"), 60)
         before = len(story.events)
         await story.quiet(86_000)
         assert len(story.events) == before

@@ -17,7 +17,7 @@ from eventd.platform.model_facts import Account
 from eventd.workloads.model_final import FINAL
 from eventd_simulators.model.accounts import AccountTable
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import Story, container, deployed
 
 LOOPING = container("web", more="[Service]\nRestart=always")
 HOME = "/home/web/.config"
@@ -137,10 +137,7 @@ async def test_a_file_in_the_way_that_is_moved_away_is_replaced_at_once() -> Non
 @virtual()
 async def test_a_rename_goes_on_when_the_account_is_free() -> None:
     """A person was let in to the account: it is renamed as soon as they are shut out again."""
-    story = Story()
-    await story.start()
-    story.push(container("old"))
-    await story.quiet(300)
+    story = await deployed(container("old"), 300)
     story.change_account("old", shell="/bin/bash")
     files = {path.replace("/old/", "/new/"): text for path, text in container("old").items()}
     story.push({**files, "workloads/new/workload.toml": 'renamed_from = "old"\n'})

@@ -139,9 +139,7 @@ async def test_a_database_that_was_set_back_catches_up() -> None:
     """A lost -wal: the rows are those of before the last deployments. The marks are ahead, and win."""
     story = await deployed(container("other"))
     old = copy.deepcopy(story.world.disk)
-    await story.start()
-    story.push(WANTED)
-    await story.quiet(100)
+    await story.begin(WANTED)
     before = state(story)
     await story.kill()
     old.markers = story.world.disk.markers

@@ -9,7 +9,7 @@ import pytest
 from eventd.kernel.model.report import WorkloadState
 from eventd.platform.model_facts import ActiveState
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import Story, container, deployed
 from tests.simulated.paths import MOST, PAGE, hops, not_reached, traced
 from tests.simulated.test_storage import UUID, DiskStory
 from tests.simulated.test_updates import BROKEN, started, update
@@ -53,10 +53,7 @@ async def detached_disk() -> Happens:
 
 async def killed_container() -> Happens:
     """A container that systemd does not start again is killed."""
-    story = Story()
-    await story.start()
-    story.push(container("web"))
-    await story.quiet(60)
+    story = await deployed(container("web"), 60)
 
     async def happens() -> None:
         story.manager("web").units["web.service"].exit(9)

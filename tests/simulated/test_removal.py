@@ -30,9 +30,7 @@ def web(*, delete: bool = False, note: str = "") -> dict[str, str | bytes]:
 async def deployed(*, delete: bool = True, faults: Faults | None = None) -> Story:
     """Return a story in which web runs and has written to its home."""
     told = Story(faults)
-    await told.start()
-    told.push(web(delete=delete))
-    await told.quiet(300)
+    await told.begin(web(delete=delete), 300)
     assert told.status("web").state is WorkloadState.CONVERGED
     told.world.homes["web"] = 1
     return told

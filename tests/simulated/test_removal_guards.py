@@ -18,17 +18,14 @@ from eventd.workloads.controller_transaction import Transaction
 from eventd.workloads.model_records import Ownership
 from eventd_handlers.removal_deletion import delete_account
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import Story, container, deployed
 
 DELETE = DeleteAccount("deletion:web", "web", 1001, "/home/web", 1, "it left")
 
 
 async def retained() -> Story:
     """Return a story in which web has left, with its data."""
-    told = Story()
-    await told.start()
-    told.push(container("web"))
-    await told.quiet(300)
+    told = await deployed(container("web"), 300)
     told.world.homes["web"] = 1
     told.push({"README": ""})
     await told.quiet()

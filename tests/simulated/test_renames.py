@@ -6,7 +6,7 @@ from eventd.kernel.model.report import WorkloadState
 from eventd.kernel.progress import Progress
 from eventd_simulators.faults import Faults
 from eventd_simulators.virtual_time import run, virtual
-from tests.simulated.daemon import CONTAINER, Story
+from tests.simulated.daemon import CONTAINER, QUIET, Story
 
 QUADLET = CONTAINER.format(image="localhost/web:1", name="web", more="")
 
@@ -20,9 +20,7 @@ def at(name: str, options: str = "", quadlet: str = QUADLET) -> dict[str, str | 
 async def deployed(options: str = "", faults: Faults | None = None) -> Story:
     """Return a story in which the workload old runs and has written to its home."""
     told = Story(faults)
-    await told.start()
-    told.push(at("old", options))
-    await told.quiet(300)
+    await told.begin(at("old", options), 300)
     assert told.status("old").state is WorkloadState.CONVERGED
     told.world.homes["old"] = 1
     return told
@@ -105,9 +103,7 @@ async def test_an_empty_renamed_from_starts_anew_and_keeps_the_old_data() -> Non
     assert calls(told) == ["useradd old", "useradd new"]
     assert told.world.model.accounts.get("old") is not None
     fresh = Story()
-    await fresh.start()
-    fresh.push(at("new", 'renamed_from = "old"\n'))
-    await fresh.quiet()
+    await fresh.begin(at("new", 'renamed_from = "old"\n'), QUIET)
     assert fresh.status("new").state is WorkloadState.CONVERGED
 
 

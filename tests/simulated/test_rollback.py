@@ -18,7 +18,7 @@ from eventd.status import documents
 from eventd.status import documents_why as why_document
 from eventd_simulators.faults import Faults
 from eventd_simulators.virtual_time import run, virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import Story, container, deployed
 
 Files = dict[str, str | bytes]
 MOUNT = FactKey(MountFact.MOUNT, "/srv/data")
@@ -28,14 +28,6 @@ def web(image: str = "web", *, options: str = "", more: str = "") -> Files:
     """A workload that goes back by itself."""
     toml = f'[health]\non_failure = "rollback"\ndeadline = "20s"\n{options}'
     return {**container("web", image, more), "workloads/web/workload.toml": toml}
-
-
-async def started(files: Files) -> Story:
-    story = Story()
-    await story.start()
-    story.push(files)
-    await story.quiet(100)
-    return story
 
 
 def image_of(story: Story, name: str = "web") -> str:
@@ -50,7 +42,7 @@ def image_of(story: Story, name: str = "web") -> str:
 @virtual()
 async def test_a_change_that_fails_is_taken_back_in_the_same_run() -> None:
     """The old content runs again, the run has failed, both revisions are named, and it is not tried again."""
-    story = await started(web())
+    story = await deployed(web())
     good = story.world.remote.head
     bad = story.push(web("broken"))
     await story.quiet(100)
@@ -83,7 +75,7 @@ async def test_a_change_that_fails_is_taken_back_in_the_same_run() -> None:
 @virtual()
 async def test_the_next_push_of_a_fix_converges() -> None:
     """Another content ends the rollback, and so does another deadline alone."""
-    story = await started(web())
+    story = await deployed(web())
     story.push(web("broken"))
     await story.quiet(100)
     story.push(web("fixed"))
@@ -96,7 +88,7 @@ async def test_the_next_push_of_a_fix_converges() -> None:
 @virtual()
 async def test_a_commit_that_does_not_touch_it_leaves_it_rolled_back() -> None:
     """A push to another workload is no change of this one."""
-    story = await started(web())
+    story = await deployed(web())
     story.push(web("broken"))
     await story.quiet(100)
     before = story.unit("web").invocation
@@ -110,7 +102,7 @@ async def test_a_commit_that_does_not_touch_it_leaves_it_rolled_back() -> None:
 @virtual()
 async def test_it_is_tried_again_when_its_options_change() -> None:
     """The unit needs longer than its deadline: the fix is no other file than workload.toml."""
-    story = await started(web())
+    story = await deployed(web())
     slow = "Notify=healthy\nHealthCmd=true"
     story.world.model.behaviours.images["slowly"] = story.world.model.behaviours.default.__class__(
         healthy_after=40.0
@@ -128,7 +120,7 @@ async def test_it_is_tried_again_when_its_options_change() -> None:
 @virtual()
 async def test_a_first_deployment_has_nothing_to_go_back_to() -> None:
     """It fails as any other does, and is tried again by the backoff."""
-    story = await started(web("broken"))
+    story = await deployed(web("broken"))
     assert story.status("web").state is WorkloadState.FAILED
     assert story.status("web").reason == "start-failed"
 
@@ -136,7 +128,7 @@ async def test_a_first_deployment_has_nothing_to_go_back_to() -> None:
 @virtual()
 async def test_what_does_not_ask_for_it_is_kept() -> None:
     """The default is to keep and report the failed revision."""
-    story = await started(container("web"))
+    story = await deployed(container("web"))
     story.push(container("web", "broken"))
     await story.quiet(100)
     assert story.status("web").state is WorkloadState.FAILED
@@ -152,7 +144,7 @@ async def test_files_and_units_of_the_bad_revision_alone_go() -> None:
     gone = {
         "workloads/web/old.container": "[Container]\nImage=localhost/web:1\n[Install]\nWantedBy=default.target\n"
     }
-    story = await started({**web(), **gone})
+    story = await deployed({**web(), **gone})
     story.push({**web("broken"), **two})
     await story.quiet(100)
     assert story.status("web").state is WorkloadState.ROLLED_BACK
@@ -175,7 +167,7 @@ async def test_what_is_bound_to_a_failed_unit_runs_again_after_the_rollback() ->
         "workloads/web/tail.service": "[Unit]\nBindsTo=web.service\nAfter=web.service\n"
         "[Service]\nExecStart=/bin/sleep inf\n",
     }
-    story = await started({**web(), **bound})
+    story = await deployed({**web(), **bound})
     assert story.unit("web", "tail.service").active is ActiveState.INACTIVE, "nothing starts it by itself"
     story.manager("web").start("tail.service")
     await story.quiet(10)
@@ -189,7 +181,7 @@ async def test_what_is_bound_to_a_failed_unit_runs_again_after_the_rollback() ->
 @virtual()
 async def test_a_rollback_that_fails_says_both_and_does_not_swing_back() -> None:
     """The good revision does not come up either: both errors, retries of the good one alone."""
-    story = await started(web())
+    story = await deployed(web())
     story.world.model.behaviours.images["web"] = story.world.model.behaviours.images["broken"]
     story.push(web("crash"))
     await story.quiet(30)
@@ -207,7 +199,7 @@ async def test_a_rollback_that_fails_says_both_and_does_not_swing_back() -> None
 async def test_a_mount_that_it_failed_on_has_it_tried_again_when_it_is_there() -> None:
     """What it waited for and that is not its own wakes it; anything else does not."""
     expect = 'expect = ["mount:/srv/data"]\n'
-    story = await started(web())
+    story = await deployed(web())
     story.push(web("second", options=expect))
     await story.quiet(100)
     assert story.status("web").state is WorkloadState.ROLLED_BACK
@@ -233,7 +225,7 @@ def mount(point: str) -> MountState:
 @virtual()
 async def test_a_fact_that_comes_and_goes_does_not_swing_it_for_ever() -> None:
     """After five retries on the same content only a change or a person brings another."""
-    story = await started(web())
+    story = await deployed(web())
     story.push(web("broken", options='expect = ["mount:/srv/data"]\n'))
     await story.quiet(100)
     runs = []
@@ -258,7 +250,7 @@ async def operators_rollback(story: Story, name: str, to: str | None = None, by:
 @virtual()
 async def test_an_operator_rolls_back_a_revision_that_works() -> None:
     """To the verified revision before it; held there until the workload changes, or is resumed."""
-    story = await started(web())
+    story = await deployed(web())
     story.push(web("second"))
     await story.quiet(100)
     await operators_rollback(story, "web")
@@ -277,7 +269,7 @@ async def test_an_operator_rolls_back_a_revision_that_works() -> None:
 @virtual()
 async def test_orders_outlive_the_daemon() -> None:
     """After a kill -9 both a rollback and a suspension stand, and the host is at rest."""
-    story = await started({**web(), **container("other")})
+    story = await deployed({**web(), **container("other")})
     story.push({**web("broken"), **container("other")})
     await story.quiet(100)
     await story.engine.overrides.suspend("other", "root", "disk work")
@@ -300,7 +292,7 @@ async def test_orders_outlive_the_daemon() -> None:
 @virtual()
 async def test_a_suspended_workload_is_left_alone_and_the_others_are_not() -> None:
     """A push waits; its removal, too; events are folded all the same; resume converges at once."""
-    story = await started({**container("a"), **container("b")})
+    story = await deployed({**container("a"), **container("b")})
     overrides = story.engine.overrides
     await overrides.suspend("a", "root", "")
     before = story.unit("a").invocation
@@ -323,7 +315,7 @@ async def test_a_suspended_workload_is_left_alone_and_the_others_are_not() -> No
 @virtual()
 async def test_a_suspended_host_is_left_alone() -> None:
     """Nothing at all is done, until it is resumed."""
-    story = await started(container("a"))
+    story = await deployed(container("a"))
     await story.engine.overrides.suspend("", "root", "")
     story.push({**container("a", "second"), **container("b")})
     story.manager("a").stop("a.service")
@@ -337,9 +329,7 @@ async def test_a_suspended_host_is_left_alone() -> None:
 
 async def to_the_failed_change(story: Story) -> int:
     """Converge at the good revision; return the steps so far."""
-    await story.start()
-    story.push(web())
-    await story.quiet(100)
+    await story.begin(web())
     return story.host.life.steps
 
 
@@ -376,7 +366,7 @@ def test_every_way_to_fail_is_taken_back(image: str) -> None:
 
     @virtual()
     async def story_of_it() -> None:
-        story = await started(web())
+        story = await deployed(web())
         story.push(web(image))
         await story.quiet(200)
         assert story.status("web").state is WorkloadState.ROLLED_BACK
@@ -388,7 +378,7 @@ def test_every_way_to_fail_is_taken_back(image: str) -> None:
 @virtual()
 async def test_an_operator_rolls_back_to_a_commit() -> None:
     """As it was then, whole; a commit that is not in the history of the branch is none."""
-    story = await started(web())
+    story = await deployed(web())
     first = story.world.remote.head
     for image in ("second", "third", "fourth", "fifth"):
         story.push(web(image))
@@ -407,7 +397,7 @@ async def test_an_operator_rolls_back_to_a_commit() -> None:
 @virtual()
 async def test_a_rollback_of_a_rollback_goes_further_back() -> None:
     """Neither to what is in force nor to what the repository has."""
-    story = await started(web())
+    story = await deployed(web())
     story.push(web("second"))
     await story.quiet(100)
     story.push(web("third"))
@@ -421,7 +411,7 @@ async def test_a_rollback_of_a_rollback_goes_further_back() -> None:
 @virtual()
 async def test_a_removal_ends_a_rollback_and_forgets_the_revisions() -> None:
     """What left and comes back has nothing to go back to."""
-    story = await started({**web(), **container("other")})
+    story = await deployed({**web(), **container("other")})
     story.push({**web("broken"), **container("other")})
     await story.quiet(100)
     story.push(container("other"))
@@ -435,7 +425,7 @@ async def test_a_removal_ends_a_rollback_and_forgets_the_revisions() -> None:
 @virtual()
 async def test_a_start_that_never_ends_is_taken_back() -> None:
     """Its job goes on after the deadline: the unit must not pass for the good content that it ran before."""
-    story = await started(web())
+    story = await deployed(web())
     story.push(web("unhealthy", more="Notify=healthy\nHealthCmd=false"))
     await story.quiet(200)
     assert story.status("web").state is WorkloadState.ROLLED_BACK
@@ -447,7 +437,7 @@ async def test_a_start_that_never_ends_is_taken_back() -> None:
 @virtual()
 async def test_a_start_that_is_called_off_is_no_fault_of_the_revision(announced: bool) -> None:
     """The host goes down, or the user's manager alone, while a good revision starts: it is not taken back for that."""
-    story = await started(web())
+    story = await deployed(web())
     story.world.model.behaviours.set("web", "web.service", start=10.0)
     story.push(web(more="Environment=A=1"))
     await asyncio.sleep(5)
@@ -470,7 +460,7 @@ async def test_a_start_that_is_called_off_is_no_fault_of_the_revision(announced:
 @virtual()
 async def test_a_full_disk_does_not_use_up_the_retries_of_a_rollback() -> None:
     """What could not be written down has not been tried: once it can be, the revision gets its chance."""
-    story = await started(web())
+    story = await deployed(web())
     story.push(web("second", options='expect = ["mount:/srv/data"]\n'))
     await story.quiet(100)
     overrides = story.engine.overrides

@@ -15,18 +15,12 @@ from eventd.platform.model_facts import ActiveState
 from eventd.status.documents_plan import plan
 from eventd_simulators.inprocess import SimHost
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import QUIET, Story, container, containers, deployed
 
 
 async def started(*names: str) -> Story:
     """A converged host with these workloads."""
-    story = Story()
-    await story.start()
-    files: dict[str, str | bytes] = {}
-    for name in names:
-        files |= container(name)
-    story.push(files)
-    await story.quiet()
+    story = await deployed(containers(*names), QUIET)
     await story.assert_as_wanted()
     return story
 
@@ -118,10 +112,7 @@ async def test_a_file_deleted_by_hand_comes_back() -> None:
 @virtual()
 async def test_a_missing_image_fails_its_workload_alone() -> None:
     """One image cannot be pulled: that workload has failed, with the journal's lines; the other one runs."""
-    story = Story()
-    await story.start()
-    story.push({**container("bad", "missing"), **container("web")})
-    await story.quiet(60)
+    story = await deployed({**container("bad", "missing"), **container("web")}, 60)
     assert story.unit("web").active is ActiveState.ACTIVE
     assert story.status("web").state is WorkloadState.CONVERGED
     assert story.status("bad").state is WorkloadState.FAILED
@@ -134,10 +125,7 @@ async def test_a_missing_image_fails_its_workload_alone() -> None:
 @virtual()
 async def test_a_crash_loop_ends_at_systemds_limit() -> None:
     """With Restart=always a bad unit is started a bounded number of times, then reported."""
-    story = Story()
-    await story.start()
-    story.push(container("loop", "crash", more="[Service]\nRestart=always"))
-    await story.quiet(600)
+    story = await deployed(container("loop", "crash", more="[Service]\nRestart=always"), 600)
     starts = len([line for _, line in story.manager("loop").units["loop.service"].log if "Scheduled" in line])
     await story.quiet(6000)
     more = len([line for _, line in story.manager("loop").units["loop.service"].log if "Scheduled" in line])

@@ -69,9 +69,7 @@ CASES = {
 
 async def deployed(story: Story) -> None:
     """Start a daemon with one workload, converged."""
-    await story.start()
-    story.push(container("web"))
-    await story.quiet(60)
+    await story.begin(container("web"), 60)
     await story.assert_converged()
 
 

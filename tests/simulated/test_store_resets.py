@@ -19,9 +19,7 @@ DB = "/home/web/.local/share/containers/storage/db.sql"
 
 async def damaged(story: Story, *, complaint: str = SAID) -> None:
     """Damage the store of a workload that runs, and let it crash."""
-    await story.start()
-    story.push({**container("web"), **container("db")})
-    await story.quiet(100)
+    await story.begin({**container("web"), **container("db")})
     unit = story.manager("web").units["web.service"]
     story.world.registry.complaints["web"] = complaint
     story.world.model.behaviours.set("web", "web.service", start_status=125)

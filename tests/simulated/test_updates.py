@@ -91,9 +91,7 @@ async def test_only_the_container_whose_image_changed_is_restarted() -> None:
     story = Story()
     for name in ("a", "side"):
         story.world.registry.push(f"registry.example/{name}:1", "first")
-    await story.start()
-    story.push({**app("a"), **two})
-    await story.quiet(100)
+    await story.begin({**app("a"), **two})
     await runs(story, "a")
     story.world.registry.push("registry.example/side:1", "second")
     before = story.unit("a").invocation, story.unit("a", "side.service").invocation
@@ -269,9 +267,7 @@ def test_an_update_that_is_cut_off_at_any_step_ends_on_one_image(good: bool) -> 
     async def main(crash_at: int | None) -> int:
         story = Story(Faults())
         story.world.registry.push("registry.example/a:1", "first")
-        await story.start()
-        story.push(app("a"))
-        await story.quiet(100)
+        await story.begin(app("a"))
         first = await runs(story, "a")
         newer = story.world.registry.push("registry.example/a:1", "second", None if good else BROKEN)
         done = story.host.life.steps

@@ -21,7 +21,7 @@ from eventd.status import documents
 from eventd.updates.model_facts import UpdateFact
 from eventd.workloads.model_facts import WorkloadFact
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import Story, container, deployed
 
 CHECK = "HealthCmd=true"
 BOX = FactKey(HealthFact.CONTAINER, "web", "web")
@@ -67,14 +67,6 @@ def web(options: str = "", more: str = CHECK, image: str = "web") -> dict[str, s
     return {**container("web", image, more), "workloads/web/workload.toml": options}
 
 
-async def started(files: dict[str, str | bytes]) -> Story:
-    story = Story()
-    await story.start()
-    story.push(files)
-    await story.quiet(100)
-    return story
-
-
 @pytest.mark.parametrize("kind", EXPECTED)
 @virtual()
 async def test_an_expectation_that_ceases_to_hold_fails_the_workload(kind: str) -> None:
@@ -117,7 +109,7 @@ async def test_an_expectation_that_ceases_to_hold_fails_the_workload(kind: str) 
 @virtual()
 async def test_a_container_that_turns_unhealthy_is_expected_not_to(more: str) -> None:
     """Nobody wrote an `expect`: what podman says of any container counts, be the check its image's own."""
-    story = await started(web(more=more))
+    story = await deployed(web(more=more))
     assert story.status("web").state is WorkloadState.CONVERGED, "that nothing is known is no failure"
     tell(story, BOX, "unhealthy")
     await story.quiet(5)
@@ -131,7 +123,7 @@ async def test_a_container_that_turns_unhealthy_is_expected_not_to(more: str) ->
 @virtual()
 async def test_a_check_without_a_result_yet_is_not_unhealthy() -> None:
     """A container that podman restarted is on its way."""
-    story = await started(web())
+    story = await deployed(web())
     tell(story, BOX, "starting")
     await story.quiet(5)
     assert (story.status("web").state, story.status("web").reason) == (WorkloadState.PENDING, "starting")
@@ -141,7 +133,7 @@ async def test_a_check_without_a_result_yet_is_not_unhealthy() -> None:
 @virtual()
 async def test_flapping_is_told_a_few_times_and_not_for_ever() -> None:
     """Unhealthy at once, healthy again after a pause that grows; the state does not follow each turn."""
-    story = await started(web())
+    story = await deployed(web())
     before = len(story.events)
     for turn in range(400):
         tell(story, BOX, "unhealthy" if turn % 2 == 0 else "healthy")
@@ -174,7 +166,7 @@ def heal_by_restart(story: Story, *, mends: bool) -> list[str]:
 @virtual()
 async def test_on_unhealthy_restart_restarts_it_and_sees_it_healthy() -> None:
     """Once, verified, told in the run; and the workload is converged again."""
-    story = await started(web('[health]\non_unhealthy = "restart"\n'))
+    story = await deployed(web('[health]\non_unhealthy = "restart"\n'))
     starts = heal_by_restart(story, mends=True)
     tell(story, BOX, "unhealthy")
     await story.quiet(60)
@@ -188,7 +180,7 @@ async def test_on_unhealthy_restart_restarts_it_and_sees_it_healthy() -> None:
 @virtual()
 async def test_restarts_of_what_they_do_not_mend_are_bounded() -> None:
     """As repairs are: at once a few times, then with pauses that grow; it is failed all along, and says so."""
-    story = await started(web('[health]\non_unhealthy = "restart"\n'))
+    story = await deployed(web('[health]\non_unhealthy = "restart"\n'))
     starts = heal_by_restart(story, mends=False)
     tell(story, BOX, "unhealthy")
     await story.quiet(600)
@@ -217,7 +209,7 @@ async def test_what_no_restart_can_mend_is_not_restarted_for_it() -> None:
 async def test_on_unhealthy_rollback_goes_back_to_what_was_verified_before() -> None:
     """The host says so until the repository has something else; with nothing before it, it is reported."""
     options = '[health]\non_unhealthy = "rollback"\n'
-    story = await started(web(options))
+    story = await deployed(web(options))
     tell(story, BOX, "unhealthy")
     await story.quiet(20)
     assert story.status("web").reason == UNHEALTHY
@@ -238,7 +230,7 @@ async def test_on_unhealthy_rollback_goes_back_to_what_was_verified_before() -> 
 @virtual()
 async def test_one_crash_is_repaired_and_told_as_one_crash() -> None:
     """The run is ok and names it, an event and a counter say it, and it is never called failed or a loop."""
-    story = await started(web(more="[Service]\nRestart=no"))
+    story = await deployed(web(more="[Service]\nRestart=no"))
     states = []
     story.engine.passes.subscribe("test", lambda: states.append(story.status("web").state))
     story.manager("web").units["web.service"].exit(9)
@@ -260,9 +252,7 @@ async def test_a_loop_is_a_loop(restart: str) -> None:
     """Whoever starts it again: after the same number of crashes in a short time it is failed, and stays so while up."""
     story = Story()
     story.world.model.behaviours.set("web", "web.service", runs_for=12.0, status=3)
-    await story.start()
-    story.push(web(more=f"[Service]\nRestart={restart}"))
-    await story.quiet(400)
+    await story.begin(web(more=f"[Service]\nRestart={restart}"), 400)
     current = story.status("web")
     assert (current.state, current.reason) == (WorkloadState.FAILED, "crash-looping")
     assert REPAIRS <= count(story, HealthEvent.CRASHED) <= REPAIRS + 1, "a loop is told once"
@@ -273,9 +263,7 @@ async def test_a_fix_ends_a_loop_at_once() -> None:
     """How often the content before crashed says nothing about the one that is up now."""
     story = Story()
     story.world.model.behaviours.set("web", "web.service", runs_for=12.0, status=3)
-    await story.start()
-    story.push(web(more="[Service]\nRestart=always"))
-    await story.quiet(400)
+    await story.begin(web(more="[Service]\nRestart=always"), 400)
     assert story.status("web").reason == "crash-looping"
     story.world.model.behaviours.set("web", "web.service", runs_for=None, status=0)
     story.push(web(more="[Service]\nRestart=always\nTimeoutStopSec=7"))
@@ -319,7 +307,7 @@ async def test_what_runs_and_would_not_start_again_is_at_risk() -> None:
 @virtual()
 async def test_a_gate_on_another_workload_puts_nobody_at_risk() -> None:
     """That one has a state of its own, which passes."""
-    story = await started({**container("db"), **web('requires = ["workload:db=healthy"]\n')})
+    story = await deployed({**container("db"), **web('requires = ["workload:db=healthy"]\n')})
     tell(story, FactKey(HealthFact.CONTAINER, "db", "db"), "unhealthy")
     await story.quiet(5)
     assert story.status("db").reason == UNHEALTHY
@@ -329,7 +317,7 @@ async def test_a_gate_on_another_workload_puts_nobody_at_risk() -> None:
 @virtual()
 async def test_a_restart_that_an_operator_asks_for_begins_anew() -> None:
     """What went wrong before says nothing about the new start: it is converged as soon as it is healthy."""
-    story = await started(web())
+    story = await deployed(web())
     for health in ("unhealthy", "healthy", "unhealthy", "healthy", "unhealthy", "healthy"):
         tell(story, BOX, health)
         await story.quiet(2)

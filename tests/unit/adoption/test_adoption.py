@@ -18,7 +18,7 @@ from eventd.platform.model_facts import Account, PlatformFact
 from eventd.unitfiles.model import parse
 from eventd.workloads.model_records import Ownership
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import Story, container, deployed
 
 ANNA = Account("anna", 1000, 1000, "/home/anna", "/bin/bash", (100000, 65536), (100000, 65536))
 
@@ -156,10 +156,7 @@ async def test_a_grant_outlives_the_daemon_and_waits_for_a_person_to_leave() -> 
 @virtual()
 async def test_what_is_given_back_is_left_as_it_is() -> None:
     """Records go, the unit stays up, the workload is refused; what eventd does not have cannot be given back."""
-    story = Story()
-    await story.start()
-    story.push(container("web"))
-    await story.quiet(100)
+    story = await deployed(container("web"))
     report = await story.engine.commands.disown("web", 0)
     assert [row.reason for row in report.workloads] == ["disowned"]
     await story.quiet(100)

@@ -24,7 +24,7 @@ from eventd.storage import model_file as storage_file
 from eventd.waits import model_declared as declared
 from eventd.webhook import process_settings as webhook
 from eventd_simulators.virtual_time import run
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import QUIET, container, deployed
 from tests.unit.docs.docs_pages import ROOT
 
 CODE = ("eventd", "handlers", "policies", "simulators")
@@ -121,10 +121,7 @@ def metrics() -> Mapping[str, frozenset[str]]:
 
 
 async def _families() -> list[Any]:
-    story = Story()
-    await story.start()
-    story.push(container("web"))
-    await story.quiet()
+    story = await deployed(container("web"), QUIET)
     return list(Metrics(story.engine.queries, domains.load().metrics).collect())
 
 

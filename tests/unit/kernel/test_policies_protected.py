@@ -102,9 +102,7 @@ async def test_a_persons_account_of_a_workloads_name_is_left_as_it_is() -> None:
     """No file, no lingering, no manager, no record: only a failure that says why."""
     story = Story()
     before = story.world.model.accounts.add("web", shell="/bin/bash")
-    await story.start()
-    story.push(container("web"))
-    await story.quiet(300)
+    await story.begin(container("web"), 300)
     assert story.status("web").reason == "account-exists"
     assert story.world.model.accounts.get("web") == before
     assert not story.world.model.logind.is_lingering("web")

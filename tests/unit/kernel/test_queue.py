@@ -24,7 +24,7 @@ from eventd.repository.model_events import RepositoryEvent
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_final import FINAL
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
+from tests.simulated.daemon import container, deployed
 
 KEY = FactKey(PlatformFact.SHUTDOWN)
 CAUSES = (
@@ -225,10 +225,7 @@ def test_there_is_no_partial_success(outcomes: list[Outcome], result: RunResult)
 @virtual()
 async def test_runs_of_two_tasks_are_one_after_the_other() -> None:
     """Whoever calls `run`: the journal never has two open runs."""
-    story = Story()
-    await story.start()
-    story.push(container("web"))
-    await story.quiet(60)
+    story = await deployed(container("web"), 60)
     engine = story.engine
     batches = [Batch(everything=True, record=True) for _ in range(5)]
     await asyncio.gather(*(engine.runs.run(batch) for batch in batches))
@@ -239,10 +236,7 @@ async def test_runs_of_two_tasks_are_one_after_the_other() -> None:
 @virtual()
 async def test_what_happens_during_a_run_is_seen_by_a_later_one() -> None:
     """A unit is stopped while a run is on for another workload's slow start: it is up again without more ado."""
-    story = Story()
-    await story.start()
-    story.push({**container("web"), **container("db")})
-    await story.quiet(60)
+    story = await deployed({**container("web"), **container("db")}, 60)
     story.world.model.behaviours.set("db", "db.service", start=30.0)
     story.push({**container("web"), **container("db", more="Environment=A=2")})
     await asyncio.sleep(5)

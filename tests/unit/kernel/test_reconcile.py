@@ -26,19 +26,7 @@ from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import WorkloadFact
 from eventd_policies.gates import gates
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import Story, container
-
-
-async def started(*names: str) -> Story:
-    """A converged host with these workloads."""
-    story = Story()
-    await story.start()
-    files: dict[str, str | bytes] = {}
-    for name in names:
-        files |= container(name)
-    story.push(files)
-    await story.quiet(100)
-    return story
+from tests.simulated.daemon import Story, container, containers, deployed
 
 
 class Broken:
@@ -141,7 +129,7 @@ def test_a_run_that_cannot_begin_is_made_up_for(
 
     @virtual()
     async def story_of_it() -> None:
-        story = await started("web")
+        story = await deployed(container("web"))
         broken = break_port(story, port, method, error)
         story.manager("web").stop("web.service")
         await story.quiet(60)
@@ -166,7 +154,7 @@ def test_a_run_that_cannot_begin_is_made_up_for(
 @virtual()
 async def test_a_report_that_cannot_be_written_is_told_all_the_same() -> None:
     """The disk fills up during the run: who waits gets the report, and the next run is not in its way."""
-    story = await started("web")
+    story = await deployed(container("web"))
     broken = break_port(story, "store", "end_run", full)
     async with asyncio.timeout(30):
         report = await story.sync()
@@ -183,7 +171,7 @@ def test_a_commit_that_cannot_be_read_is_tried_again(error: Callable[[], Excepti
 
     @virtual()
     async def story_of_it() -> None:
-        story = await started("web")
+        story = await deployed(container("web"))
         broken = break_port(story, "repository", "tree", error)
         story.push(container("web", more="Environment=A=2"))
         await story.quiet(20)
@@ -199,7 +187,7 @@ def test_a_commit_that_cannot_be_read_is_tried_again(error: Callable[[], Excepti
 @virtual()
 async def test_a_generator_that_hangs_is_an_error_of_loading() -> None:
     """An error inside of the checks, which run side by side, is an EventdError and no group of exceptions."""
-    story = await started("web")
+    story = await deployed(container("web"))
     broken = break_port(story, "generator", "dry_run", lambda: DeadlineError("the generator hangs"))
     story.push(container("web", more="Environment=A=2"))
     await story.quiet(20)
@@ -215,7 +203,7 @@ async def test_a_generator_that_hangs_is_an_error_of_loading() -> None:
 @virtual()
 async def test_what_leaves_the_repository_before_it_was_made_is_forgotten() -> None:
     """A workload that was refused, or failed before it had an account, leaves no trace in the status."""
-    story = await started("web")
+    story = await deployed(container("web"))
     story.world.model.accounts.add("human", shell="/bin/bash")
     story.push(
         {
@@ -237,7 +225,7 @@ async def test_what_leaves_the_repository_before_it_was_made_is_forgotten() -> N
 @virtual()
 async def test_a_hold_whose_workload_is_refused_wakes_nobody() -> None:
     """A gate's deadline passes while the workload cannot be planned: that is not looked at over and over."""
-    story = await started("web")
+    story = await deployed(container("web"))
     judge = story.engine.judge
     judge.policies = (*judge.policies, gates)
     gated = {**container("db"), "workloads/db/workload.toml": 'requires = ["unit:never.target"]\n'}
@@ -257,9 +245,7 @@ async def test_a_unit_that_ends_well_again_and_again_is_not_started_for_ever() -
     """A service that exits with 0 soon after each start is a loop too: it is reported, and its start waits."""
     story = Story()
     story.world.model.behaviours.set("web", "web.service", runs_for=3.0, status=0)
-    await story.start()
-    story.push(container("web", more="[Service]\nRestart=no"))
-    await story.quiet(300)
+    await story.begin(container("web", more="[Service]\nRestart=no"), 300)
     starts = [call for call in story.host.life.calls if call == "StartUnit web/web.service"]
     assert 3 < len(starts) < 20
     assert story.status("web").state is WorkloadState.FAILED
@@ -312,7 +298,7 @@ async def test_nothing_begins_once_the_daemon_drains() -> None:
 @virtual()
 async def test_no_run_begins_when_a_shutdown_is_announced_while_it_waits_for_the_lock() -> None:
     """PrepareForShutdown comes between the trigger and the run: the trigger is kept until it is called off."""
-    story = await started("web")
+    story = await deployed(container("web"))
     lock = story.host.lock
     real = lock.acquire
 
@@ -334,7 +320,7 @@ async def test_no_run_begins_when_a_shutdown_is_announced_while_it_waits_for_the
 @virtual()
 async def test_a_fetch_that_works_again_ends_the_failure() -> None:
     """The remote was away and has nothing new: the next run says ok, and the host is converged again."""
-    story = await started("web")
+    story = await deployed(container("web"))
     story.world.remote.down = True
     story.host.pushed()
     await story.quiet(5)
@@ -357,7 +343,7 @@ async def test_a_removed_account_does_not_keep_its_workload_from_leaving(pause: 
 
     Whether eventd sees that it left before it has made the account again, with another uid, meanwhile, or after.
     """
-    story = await started("web", "db")
+    story = await deployed(containers("web", "db"))
     before = story.manager("web")
 
     story.world.model.accounts.remove("web")
@@ -372,7 +358,7 @@ async def test_a_removed_account_does_not_keep_its_workload_from_leaving(pause: 
 
 async def with_a_slow_run(*names: str) -> Story:
     """A host on which a run over the workload `slow` alone waits for its start, for 30 seconds."""
-    story = await started("slow", *names)
+    story = await deployed(containers("slow", *names))
     story.world.model.behaviours.set("slow", "slow.service", start=30.0)
     story.manager("slow").stop("slow.service")
     await story.quiet(5)
@@ -462,7 +448,7 @@ async def test_what_happens_while_a_run_takes_in_another_event_joins_it_too() ->
 @virtual()
 async def test_the_network_that_comes_while_a_fetch_fails_has_it_tried_at_once() -> None:
     """That fetch was begun without it: its failure is not what there is to wait for."""
-    story = await started("web")
+    story = await deployed(container("web"))
     fetcher = story.engine.fetcher
     fetcher.attempts = 20
     begun: list[float] = []

@@ -39,9 +39,7 @@ async def test_a_step_that_nothing_ends_is_stuck_after_all_of_its_deadlines() ->
         await anyio.sleep_forever()
 
     story = story_with(StartUnit, never)
-    await story.start()
-    story.push(container("web"))
-    await story.quiet(60)
+    await story.begin(container("web"), 60)
     assert story.engine.queries.current_run is not None
     assert watch_of(story).stuck() == ""
     await story.quiet(3 * HOUR)
