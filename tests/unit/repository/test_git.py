@@ -6,31 +6,14 @@ import asyncio
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.repository.adapter_git_tree import TreeLimits
-from tests.unit.repository.gitremote import Remote, command, public_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.unit.repository.gitremote import Remote, command
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another account")
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that another account can pass through."""
-    with public_folder() as made:
-        yield made
-
-
-@pytest.fixture
-def remote(folder: Path) -> Remote:
-    """An empty bare repository."""
-    return Remote.make(folder / "remote.git")
 
 
 async def test_a_push_is_fetched_and_its_files_are_read(folder: Path, remote: Remote) -> None:

@@ -8,10 +8,9 @@ import pytest
 
 from eventd.kernel.model.errors import PermanentError
 from eventd.repository.adapter_git_tree import Entry, TreeLimits, parse_batch, parse_listing
-from tests.unit.repository.gitremote import Remote, public_folder
+from tests.unit.repository.gitremote import Remote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from eventd.desired.model import Tree
@@ -35,19 +34,6 @@ CONFIG = """
 [filter "x"]
     smudge = SCRIPT
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that another account can pass through."""
-    with public_folder() as made:
-        yield made
-
-
-@pytest.fixture
-def remote(folder: Path) -> Remote:
-    """An empty bare repository."""
-    return Remote.make(folder / "remote.git")
 
 
 async def read(folder: Path, remote: Remote, tree: str) -> Tree:

@@ -14,10 +14,10 @@ from eventd.platform.processes import process
 from eventd.platform.processes.unit_rights import AsService, RunAs
 from eventd.repository.adapter_git_command import Credentials
 from tests.unit.repository.githttp import Server, serve
-from tests.unit.repository.gitremote import Remote, public_folder
+from tests.unit.repository.gitremote import Remote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from eventd.repository.adapter_git import GitRepository
 
@@ -25,18 +25,10 @@ TOKEN = "s3cret/token+with:odd%characters"
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that another account can pass through."""
-    with public_folder() as made:
-        yield made
-
-
-@pytest.fixture
-def remote(folder: Path) -> Remote:
+def remote(remote: Remote) -> Remote:
     """A repository with a commit."""
-    made = Remote.make(folder / "remote.git")
-    made.commit({"a": b"1"})
-    return made
+    remote.commit({"a": b"1"})
+    return remote
 
 
 def over(server: Server, remote: Remote, folder: Path, token: str = TOKEN, **more: Any) -> GitRepository:

@@ -11,28 +11,20 @@ import pytest
 
 from eventd.kernel.model.errors import PermanentError, TemporaryError
 from eventd.repository.adapter_git_command import Credentials
-from tests.unit.repository.gitremote import ENVIRONMENT, Remote, command, public_folder
+from tests.unit.repository.gitremote import ENVIRONMENT, Remote, command
 
 asyncssh = pytest.importorskip("asyncssh", reason="the ssh server of these tests is not installed")
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that another account can pass through."""
-    with public_folder() as made:
-        yield made
-
-
-@pytest.fixture
-def remote(folder: Path) -> Remote:
+def remote(remote: Remote) -> Remote:
     """A repository with a commit."""
-    made = Remote.make(folder / "remote.git")
-    made.commit({"a": b"1"})
-    return made
+    remote.commit({"a": b"1"})
+    return remote
 
 
 def make_key(folder: Path, name: str) -> bytes:
