@@ -15,6 +15,7 @@ from dbus_fast import Message, Variant
 from eventd.kernel.model.errors import DeadlineError, DisconnectedError, PermanentError, TemporaryError
 from eventd.platform.dbus import peer_socket
 from eventd.platform.dbus.connection import Bus, Signal
+from tests.processes import open_descriptors
 from tests.wire.bus_daemon import BusDaemon
 from tests.wire.fakes.peer import Peer, failure
 
@@ -30,10 +31,6 @@ async def _peer(address: str, answer=None, name: str = NAME) -> Peer:
     peer = Peer(name, answer)
     await peer.start(address)
     return peer
-
-
-def _descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def _resident() -> int:
@@ -110,7 +107,7 @@ async def test_an_idle_connection_notices_that_the_bus_died(bus: Bus, bus_daemon
 
 async def test_closing_ends_calls_and_gives_the_descriptor_back(bus_daemon: BusDaemon):
     """`close` is final, may be repeated, and leaves no open socket."""
-    before = _descriptors()
+    before = open_descriptors()
     bus = await Bus.connect(bus_daemon.address, timeout=60)
     peer = await _peer(bus_daemon.address)
     peer.held["Slow"] = []
@@ -121,7 +118,7 @@ async def test_closing_ends_calls_and_gives_the_descriptor_back(bus_daemon: BusD
     with pytest.raises(DisconnectedError):
         await task
     await peer.stop()
-    assert _descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_a_reply_is_applied_at_its_place_among_the_signals(bus: Bus, bus_daemon: BusDaemon):
@@ -340,20 +337,20 @@ async def test_messages_with_descriptors_are_withheld(bus: Bus, bus_daemon: BusD
     await bus.add_match(MATCH)
     seen = []
     bus.on(NAME, FACE, "Take", "h", lambda signal: seen.append(signal.body))
-    before = _descriptors()
+    before = open_descriptors()
     for _ in range(20):
         signal = Message.new_signal(PATH, FACE, "Take", "h", [0])
         signal.unix_fds = [0]
         peer.send(signal)
     await bus.call(NAME, PATH, FACE, "Barrier")
-    assert _descriptors() == before
+    assert open_descriptors() == before
     assert seen == []
     await peer.stop()
 
 
 async def test_no_bus_there(tmp_path: Path):
     """A missing socket, and one that nobody listens on, are a lost connection and leave nothing open."""
-    before = _descriptors()
+    before = open_descriptors()
     with pytest.raises(DisconnectedError) as raised:
         await Bus.connect(f"unix:path={tmp_path}/none", timeout=60)
     assert raised.value.reason == "bus-unavailable"
@@ -362,7 +359,7 @@ async def test_no_bus_there(tmp_path: Path):
     daemon.kill()
     with pytest.raises(DisconnectedError):
         await Bus.connect(daemon.address, timeout=60)
-    assert _descriptors() == before
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("address", ["tcp:host=localhost,port=1", "unix:weird=x", "nonsense"])
@@ -376,13 +373,13 @@ async def test_an_address_that_is_none(address: str):
 async def test_a_bus_that_never_lets_us_in(bus_daemon: BusDaemon):
     """A bus that hangs during authentication is given up at the deadline, and the socket with it."""
     bus_daemon.freeze()
-    before = _descriptors()
+    before = open_descriptors()
     try:
         with pytest.raises(DeadlineError):
             await Bus.connect(bus_daemon.address, timeout=0.2)
     finally:
         bus_daemon.thaw()
-    assert _descriptors() == before
+    assert open_descriptors() == before
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from eventd.platform.model_facts import Account, ActiveState, LoadState, Platfor
 from eventd.platform.systemd.ports import Verb
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
 from eventd_simulators.hostile.attacks import ATTACKS
+from tests.processes import open_descriptors
 from tests.unit.kernel.recorder import Recorder
 from tests.wire.running import running
 
@@ -65,11 +66,6 @@ def resident() -> int:
     """Return the memory of this process, in bytes."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def descriptors() -> int:
-    """Return how many files this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class Host:
@@ -180,7 +176,7 @@ async def test_a_bus_that_is_none_loses_its_connection_and_nobody_else_theirs(
 @pytest.mark.parametrize("attack", sorted(ATTACKS.keys() - ENDED.keys()))
 async def test_a_bus_that_is_of_no_use_holds_up_nobody(host: Host, attack: str):
     """Silent ones, half ones, ones that hang up: the neighbour is as before, and little is kept of them."""
-    before, open_files = resident(), descriptors()
+    before, open_files = resident(), open_descriptors()
     with host.bus(EVIL, attack) as bus:
         connecting = asyncio.create_task(host.source.connect(EVIL, timeout=3))
         assert bus.stdout is not None
@@ -192,5 +188,5 @@ async def test_a_bus_that_is_of_no_use_holds_up_nobody(host: Host, attack: str):
         except EventdError as error:
             assert error.message.isprintable()  # noqa: PT017 - of those that are no use
         await host.good_works()
-        assert descriptors() < open_files + 10
+        assert open_descriptors() < open_files + 10
     assert resident() - before < 32 << 20

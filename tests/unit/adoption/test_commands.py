@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.cli.cli_runner import Result, eventctl
+from tests.unit.cli.cli_runner import Result, Tty, eventctl
 from tests.unit.cli.fake_daemon import COMMIT, Answer, FakeDaemon, run, short_path
 
 MEDIA: dict[str, Any] = {
@@ -33,14 +32,6 @@ LINES: list[Any] = [
     *({"type": "queued"}, {"type": "run", "id": 12, "commit": COMMIT}),
     {"type": "done", "run": run(12, "ok")},
 ]
-
-
-class Typed(io.StringIO):
-    """A terminal at which somebody types."""
-
-    def isatty(self) -> bool:
-        """Always."""
-        return True
 
 
 @pytest.fixture
@@ -70,7 +61,7 @@ def test_without_anybody_to_ask_nothing_is_done(path: str) -> None:
 @pytest.mark.parametrize(("typed", "done"), [("y\n", True), ("yes\n", True), ("\n", False), ("no\n", False)])
 def test_a_person_is_asked(path: str, monkeypatch: pytest.MonkeyPatch, typed: str, done: bool) -> None:
     """Only a yes is one."""
-    monkeypatch.setattr("sys.stdin", Typed(typed))
+    monkeypatch.setattr("sys.stdin", Tty(typed))
     result, posted = adopt(path, MEDIA, tty=True)
     assert (result.code, len(posted)) == ((0, 1) if done else (1, 0))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from eventd.approvals.model_events import ApprovalEvent
 from eventd.approvals.model_facts import ApprovalFact, ApprovalState
 from eventd.desired.model import Tree, TreeFile
 from eventd.kernel.model.errors import EventdError, PermanentError
-from eventd.kernel.model.events import NO_ATTRIBUTES, Attribute, EventKind, Origin
-from eventd.kernel.model.facts import FactKey, Facts, FactValue
+from eventd.kernel.model.facts import FactKey, FactValue
 from eventd.state.adapter import StateStore
 from eventd.state.adapter_database import Database
+from tests.unit.kernel.recorder import Recorder
 
 NOW = 1_800_000_000.0
 DRAFT = Draft("deletion:web", (Planned("delete-account", "web", "deletes it"),), ("account web",), "it left")
@@ -41,16 +41,15 @@ class Desk:
         self.now = NOW
         self.nonces = 0
         self.verified: list[bytes] = []
-        self.events: list[tuple[EventKind, str]] = []
-        self.facts = Facts()
+        self.emit = Recorder()
         self.kept: Approvals
 
     async def open(self) -> Approvals:
         """Begin a life."""
-        self.facts = Facts()
+        self.emit = Recorder()
         store = StateStore(Database(str(self.path / "state.db")), inline=True)
         rules = Rules(self.host, "host", verify=self._verify, nonce=self._nonce)
-        self.kept = Approvals(store, self.facts, self._emit, rules, wall=lambda: self.now)
+        self.kept = Approvals(store, self.emit.facts, self.emit, rules, wall=lambda: self.now)
         await self.kept.load()
         return self.kept
 
@@ -65,24 +64,9 @@ class Desk:
             raise PermanentError("the signature does not count", reason="bad-signature")
         return "alice"
 
-    def _emit(
-        self,
-        origin: Origin,
-        kind: EventKind,
-        subject: str,
-        *,
-        scope: str = "",
-        attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
-        facts: Iterable[tuple[FactKey, FactValue]] = (),
-    ) -> None:
-        del origin, scope, attributes
-        for key, value in facts:
-            self.facts.set(key, value)
-        self.events.append((kind, subject))
-
     def fact(self) -> FactValue:
         """What the policy sees."""
-        return self.facts.get(KEY)
+        return self.emit.facts.get(KEY)
 
     async def refused(self, document: str, signature: bytes = GOOD) -> str:
         """Hand in a signature that is refused; return why."""
@@ -242,7 +226,7 @@ async def test_every_refusal_is_recorded_and_the_request_stays_open(desk: Desk, 
         ("malformed-approval", 1),
         ("bad-signature", 3),
     ]
-    assert desk.events.count((ApprovalEvent.APPROVAL_REFUSED, request.id)) == 3
+    assert desk.emit.count(ApprovalEvent.APPROVAL_REFUSED, request.id) == 3
     assert desk.fact() == ApprovalState(request.id)
     await desk.kept.accept(request.document.encode(), GOOD, "test")
 

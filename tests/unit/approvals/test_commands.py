@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.cli_runner import eventctl
+from tests.unit.cli.cli_runner import Tty, eventctl
 from tests.unit.cli.fake_daemon import NOW, Answer, FakeDaemon, error, short_path
 
 DOCUMENT = '{"subject":"deletion:web"}\n'
@@ -164,15 +164,10 @@ def test_a_person_is_asked_and_no_answer_is_a_no(
     """At a terminal: after the request was shown, and only a yes signs."""
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    monkeypatch.setattr("sys.stdin", _Keyboard(answer))
+    monkeypatch.setattr("sys.stdin", Tty(answer))
     said = eventctl("--socket", daemon.path, "approve", ID, "--key", str(key), tty=True)
     assert ("sign this? [y/N]" in said.err, "account web uid 1001" in said.out) == (True, True)
     assert (said.code == 0, bool([r for r in daemon.requests if r.method == "POST"])) == (signed, signed)
-
-
-class _Keyboard(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def test_a_refusal_of_the_daemon_is_said_with_what_to_do(daemon: FakeDaemon, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from eventd.cli.terminal import Terminal
 from tests.unit.cli.fake_daemon import NOW
 
 
-class _Tty(io.StringIO):
+class Tty(io.StringIO):
+    """A terminal, at which somebody types or reads."""
+
     def isatty(self) -> bool:
         return True
 
@@ -44,7 +46,7 @@ class Result:
 def eventctl(*argv: str, tty: bool = False, colour: bool = False) -> Result:
     """Run one command at the time NOW."""
     arguments: Any = parser.parse(argv)
-    out: Any = _Tty() if tty else _Bytes()
+    out: Any = Tty() if tty else _Bytes()
     err = io.StringIO()
     terminal = Terminal(out=out, err=err, colour=colour, now=NOW)
     code = entry.run(arguments, terminal)

@@ -18,6 +18,7 @@ from eventd.platform.inotify import Inotify
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileKind, FileState, PlatformFact
 from eventd.platform.path_lookup import look_up
+from tests.processes import open_descriptors
 from tests.unit.kernel.recorder import Recorder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's links can be told from others'")
@@ -94,10 +95,10 @@ def test_the_way_is_where_the_names_are_looked_up(tmp_path: Path) -> None:
 
 def test_looking_leaves_no_descriptor_behind(tmp_path: Path) -> None:
     """Found, missing or refused."""
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = open_descriptors()
     for path in (tmp_path, tmp_path / "x" / "y", "/", "/etc/hostname/x"):
         look_up(str(path))
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert open_descriptors() == before
 
 
 # As it changes.

@@ -21,6 +21,7 @@ from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.journal_follow import Entry, JournalFollow, read_entry
+from tests.processes import script
 from tests.unit.kernel.recorder import Recorder
 
 WEB = FactKey(HealthFact.CONTAINER, "web", "alice")
@@ -381,20 +382,13 @@ def test_what_is_no_entry_is_none(line: bytes) -> None:
     assert read_entry(line) is None
 
 
-def script(tmp_path: Path, body: str) -> str:
-    path = tmp_path / "journalctl"
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
 async def test_a_follower_goes_on_over_lines_that_are_too_long(tmp_path: Path) -> None:
     """A workload can log anything, and so does not silence the others; the end is told after the last line."""
     good = json.dumps(LINE)
     body = f"echo '{good}'; head -c 300000 /dev/zero | tr '\\0' x; echo; echo nonsense; echo '{good}'; exit 4"
     entries: list[Entry] = []
     ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    JournalFollow(command=script(tmp_path, body)).follow(
+    JournalFollow(command=script(tmp_path / "journalctl", body)).follow(
         (), fields=(), after="", entry=entries.append, ended=ended.set_result
     )
     async with asyncio.timeout(60):
@@ -406,7 +400,7 @@ async def test_the_command_lines(tmp_path: Path) -> None:
     """It looks back with `--lines`, follows after the cursor without a tail, and asks for no other field."""
     log = tmp_path / "log"
     body = f"echo \"$@\" >> {log}; echo '{json.dumps(LINE)}'"
-    journal = JournalFollow(command=script(tmp_path, body))
+    journal = JournalFollow(command=script(tmp_path / "journalctl", body))
     assert (await journal.last(["_UID=1"], lines=3, fields=("A",)))[0].uid == 1000
     ended = asyncio.Event()
     journal.follow(
@@ -422,5 +416,5 @@ async def test_the_command_lines(tmp_path: Path) -> None:
 async def test_a_journal_that_cannot_be_read_is_an_error_with_a_name(tmp_path: Path) -> None:
     """Not an empty journal."""
     with pytest.raises(PermanentError) as caught:
-        await JournalFollow(command=script(tmp_path, "echo denied >&2; exit 1")).newest()
+        await JournalFollow(command=script(tmp_path / "journalctl", "echo denied >&2; exit 1")).newest()
     assert caught.value.reason == "journal-unreadable"

@@ -10,6 +10,7 @@ import pytest
 from eventd.kernel.model.errors import PermanentError
 from eventd.platform.processes.line_process import LineProcess
 from eventd.platform.processes.line_streams import LongLine
+from tests.processes import open_descriptors
 
 
 class Heard:
@@ -31,10 +32,6 @@ class Heard:
     async def end(self) -> str:
         async with asyncio.timeout(60):
             return await self.ended
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
 async def test_lines_are_handed_on_as_they_come_however_they_are_cut() -> None:
@@ -98,7 +95,7 @@ async def test_after_a_kill_no_line_is_handed_on() -> None:
 
 async def test_stop_is_silent_and_leaves_nothing() -> None:
     """The process and its children are gone, nothing is called, all descriptors are given back."""
-    before = descriptors()
+    before = open_descriptors()
     heard = Heard("sleep 100 & echo $!; wait")
     async with asyncio.timeout(60):
         await heard.more.wait()
@@ -112,16 +109,16 @@ async def test_stop_is_silent_and_leaves_nothing() -> None:
         await ended.wait()
     asyncio.get_running_loop().remove_reader(child)
     os.close(child)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_a_grandchild_that_keeps_the_pipe_does_not_keep_it_alive() -> None:
     """When the process has ended, so has what it left behind, and the end is told."""
-    before = descriptors()
+    before = open_descriptors()
     heard = Heard("sleep 100 & echo here; exit 0")
     assert await heard.end() == "sh exited with 0"
     assert heard.lines == [b"here"]
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_the_end_says_the_last_that_was_said() -> None:
@@ -132,8 +129,8 @@ async def test_the_end_says_the_last_that_was_said() -> None:
 
 async def test_a_missing_command_is_an_error_at_once() -> None:
     """And leaves no descriptor behind."""
-    before = descriptors()
+    before = open_descriptors()
     with pytest.raises(PermanentError) as caught:
         LineProcess(["eventd-no-such"], line=print, ended=print, limit=1, long=LongLine.SKIP)
     assert caught.value.reason == "command-missing"
-    assert descriptors() == before
+    assert open_descriptors() == before

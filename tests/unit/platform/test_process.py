@@ -12,13 +12,9 @@ import pytest
 
 from eventd.kernel.model.errors import DeadlineError, PermanentError, TemporaryError
 from eventd.platform.processes import process
+from tests.processes import open_descriptors
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another account")
-
-
-def open_descriptors() -> int:
-    """Count our own."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def gone(pid: int) -> bool:

@@ -10,15 +10,9 @@ import pytest
 
 from eventd.platform.model_facts import Account
 from eventd.platform.unit_log import Journal, matches, message
+from tests.processes import script
 
 WEB = Account("web", 1001, 1001, "/home/web")
-
-
-def script(tmp_path: Path, body: str) -> str:
-    path = tmp_path / "journalctl"
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-    return str(path)
 
 
 def test_a_user_unit_is_matched_by_fields_that_cannot_be_forged():
@@ -68,7 +62,7 @@ def test_a_line_that_is_no_json_is_skipped():
 async def test_the_lines_come_in_order_and_bounded(tmp_path: Path):
     """Journalctl is asked for a bounded number of lines, and its output is returned oldest first."""
     says = """echo '{"MESSAGE":"one"}'; echo '{}'; echo '{"MESSAGE":"two"}'"""
-    command = script(tmp_path, f'echo "$@" > {tmp_path}/arguments; {says}')
+    command = script(tmp_path / "journalctl", f'echo "$@" > {tmp_path}/arguments; {says}')
     assert list(await Journal(command=command).tail(WEB, "web.service", lines=10_000)) == ["one", "two"]
     arguments = (tmp_path / "arguments").read_text()
     assert "--lines=200" in arguments
@@ -79,7 +73,7 @@ async def test_podmans_events_take_no_place_of_what_the_unit_said(tmp_path: Path
     """More is read than is wanted, and what is not podman's is kept, as many of the last lines as were asked for."""
     event = """'{"MESSAGE":"create","PODMAN_EVENT":"create"}'"""
     says = f"""for n in 1 2 3; do echo "{{\\"MESSAGE\\":\\"$n\\"}}"; echo {event}; done"""
-    command = script(tmp_path, f'echo "$@" > {tmp_path}/arguments; {says}')
+    command = script(tmp_path / "journalctl", f'echo "$@" > {tmp_path}/arguments; {says}')
     assert list(await Journal(command=command).tail(WEB, "web.service", lines=2)) == ["2", "3"]
     assert "--lines=6" in (tmp_path / "arguments").read_text()
 
@@ -90,8 +84,6 @@ async def test_an_unreadable_journal_gives_no_lines_and_says_why(
 ):
     """A journalctl that fails or hangs costs the report its lines, not the run, and is logged."""
     with caplog.at_level(logging.WARNING):
-        assert (
-            list(await Journal(command=script(tmp_path, body), timeout=0.2).tail(None, "x.service", lines=5))
-            == []
-        )
+        journal = Journal(command=script(tmp_path / "journalctl", body), timeout=0.2)
+        assert list(await journal.tail(None, "x.service", lines=5)) == []
     assert "no journal lines of x.service" in caplog.text

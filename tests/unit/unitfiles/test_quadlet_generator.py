@@ -10,14 +10,8 @@ import pytest
 from eventd.kernel.model.errors import DeadlineError, PermanentError
 from eventd.platform.processes.process import ServiceAccount
 from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator
+from tests.processes import script
 from tests.unit.repository.gitremote import public_folder
-
-
-def script(tmp_path: Path, body: str) -> str:
-    path = tmp_path / "generator"
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-    return str(path)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -47,7 +41,7 @@ async def test_complaints_are_lines_that_name_the_file(tmp_path: Path) -> None:
     echo "converting \\"b.kube\\": no Yaml key specified" >&2
     exit 1
     """
-    check = HostQuadletGenerator(generator=script(tmp_path, body))
+    check = HostQuadletGenerator(generator=script(tmp_path / "generator", body))
     assert await check.dry_run({"a.container": b""}) == (
         'converting "a.container": bad X in a.container',
         'converting "b.kube": no Yaml key specified',
@@ -56,13 +50,13 @@ async def test_complaints_are_lines_that_name_the_file(tmp_path: Path) -> None:
 
 async def test_a_failure_without_words_is_a_complaint(tmp_path: Path) -> None:
     """Silence is not acceptance."""
-    complaints = await HostQuadletGenerator(generator=script(tmp_path, "exit 3")).dry_run({})
+    complaints = await HostQuadletGenerator(generator=script(tmp_path / "generator", "exit 3")).dry_run({})
     assert complaints == ("the generator failed with status 3 and printed no error",)
 
 
 async def test_a_generator_that_hangs_is_ended(tmp_path: Path) -> None:
     """It has a deadline."""
-    check = HostQuadletGenerator(generator=script(tmp_path, "exec sleep 60"), timeout=0.1)
+    check = HostQuadletGenerator(generator=script(tmp_path / "generator", "exec sleep 60"), timeout=0.1)
     with pytest.raises(DeadlineError):
         await check.dry_run({})
 
@@ -76,7 +70,7 @@ async def test_a_host_without_podman_is_told_apart(tmp_path: Path) -> None:
 
 async def test_no_file_is_written_outside(tmp_path: Path) -> None:
     """A name that leads out of the folder is refused before anything is written."""
-    check = HostQuadletGenerator(generator=script(tmp_path, "exit 0"), scratch=str(tmp_path))
+    check = HostQuadletGenerator(generator=script(tmp_path / "generator", "exit 0"), scratch=str(tmp_path))
     with pytest.raises(PermanentError) as caught:
         await check.dry_run({"../a.container": b""})
     assert caught.value.reason == "unsafe-path"
