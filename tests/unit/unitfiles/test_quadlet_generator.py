@@ -82,6 +82,6 @@ async def test_it_runs_as_the_account_given() -> None:
     """The account can read the files, and is not root."""
     body = 'cat "$QUADLET_UNIT_DIRS"/a.container >/dev/null && [ "$(id -u)" = 65534 ]'
     with public_folder() as folder:
-        generator = script(folder, body)
+        generator = script(folder / "generator", body)
         check = HostQuadletGenerator(generator=generator, identity=ServiceAccount(65534, 65534))
         assert await check.dry_run({"a.container": b"x"}) == ()
