@@ -21,7 +21,8 @@ def names_in(folder: Path) -> list[str]:
 async def test_accepted_files_have_no_complaints(tmp_path: Path) -> None:
     """Exit status 0 is acceptance, whatever was said; the files were in a folder that is gone."""
     generator = script(
-        tmp_path, f'cp -r "$QUADLET_UNIT_DIRS" {tmp_path}/seen; echo "$@" >{tmp_path}/args; echo advice >&2'
+        tmp_path / "generator",
+        f'cp -r "$QUADLET_UNIT_DIRS" {tmp_path}/seen; echo "$@" >{tmp_path}/args; echo advice >&2',
     )
     files = {"a.container": b"[Container]\n", "a.container.d/x.conf": b"[Unit]\n"}
     (tmp_path / "scratch").mkdir()
