@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from eventd.adoption.controller_aside import MovingAside
 from eventd.adoption.controller_disown import Disowning
 from eventd.adoption.model import Grant
 from eventd.adoption.model_events import AdoptionEvent
@@ -62,6 +63,7 @@ class Commands:
     _approvals: Approvals
     _rebuild: Rebuild
     _disowning: Disowning
+    _aside: MovingAside
     _planner: Planner
     _judge: Judge
     _runs: Runs
@@ -196,9 +198,9 @@ class Commands:
         )
         self._loop.ask(name, trigger, handle)
 
-    async def move_aside(self, account: Account, folder: str, *, timeout: float) -> Moved:
+    async def move_aside(self, account: Account) -> Moved:
         """Stop the units of an account's own files, and move these into a folder of its home."""
-        return await self._host.account_inspector.move_aside(account, folder, timeout=timeout)
+        return await self._aside.move(account)
 
     async def disown(self, name: str, by: int) -> RunReport:
         """Give an account back, and return the run that says so. Raises PermanentError, DeadlineError."""

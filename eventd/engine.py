@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 
 from eventd.adoption.controller import forget_stores
+from eventd.adoption.controller_aside import MovingAside
 from eventd.adoption.controller_disown import Disowning
 from eventd.approvals.controller import Approvals
 from eventd.approvals.controller_rules import Rules as ApprovalRules
@@ -57,6 +58,7 @@ from eventd.kernel.source_errors import SourceErrors
 from eventd.kernel.status_board import StatusBoard
 from eventd.kernel.status_store import Records, Statuses
 from eventd.kernel.steps import Steps
+from eventd.kernel.supervise import beside
 from eventd.kernel.turns import Tell, Turns
 from eventd.managers.model_trouble import ManagerUnavailableError
 from eventd.overrides.controller import Overrides
@@ -259,6 +261,7 @@ class Engine:
         self.fetcher = Fetcher(
             host, dispatcher, self.loop, self.loader.load, parts.jitter, parts.poll, wall, parts.reread
         )
+        self.aside = MovingAside(inventory.documents, host.account_inspector, host.accounts.lookup, wall)
         disowning = Disowning(
             host, dispatcher, self.inventory, self.runs, active, self.loop, gone, parts.layout, wall
         )
@@ -275,7 +278,7 @@ class Engine:
             _host=host, _dispatcher=dispatcher, _loop=self.loop, _runs=self.runs, _fetcher=self.fetcher,
             _activation=activation, _overrides=self.overrides, _rollbacks=self.rollbacks, _updates=self.updates,
             _inventory=self.inventory, _removals=self.removals, _approvals=self.approvals,
-            _rebuild=self.rebuild, _disowning=disowning, _planner=self.planner, _judge=judge,
+            _rebuild=self.rebuild, _disowning=disowning, _aside=self.aside, _planner=self.planner, _judge=judge,
             _problems=problems, _now=wall,
         )  # fmt: skip
         """What it is asked to do."""
@@ -299,6 +302,7 @@ class Engine:
         await self.overrides.load()
         await self.approvals.load()
         await self.images.load()
+        await self.aside.load()
         for controller in self.controllers.rows:
             await controller.load()
 
@@ -335,6 +339,7 @@ class Engine:
         async with anyio.create_task_group() as group:
             group.start_soon(self.fetcher.serve)
             group.start_soon(self.approvals.serve)
+            group.start_soon(beside, "moving aside", self.aside.settle)
             group.start_soon(self.loop.serve)
 
     def _on_event(self, event: Event) -> None:

@@ -136,7 +136,8 @@ def move(scan: Scan, aside: str) -> dict[str, Any]:
     """Stop the units that the account's own files define, then move the files into a folder in its home."""
     files = [path for path in (*scan.quadlets, *scan.units) if not path.endswith(".conf")]
     names = sorted({_unit_of(path) for path in files})
-    runs = bool(names) and os.path.isdir(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
+    up = os.path.isdir(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
+    runs = up and bool(names)
     if runs:
         _systemctl("stop", *names)
         _systemctl("disable", *(os.path.basename(path) for path in scan.units if path in files))
@@ -150,10 +151,11 @@ def move(scan: Scan, aside: str) -> dict[str, Any]:
                 continue
             os.rename(os.path.join(scan.home, path), target)
         except OSError as error:
-            scan.problems.append(f"{path}: {error.strerror}")
+            if os.path.lexists(os.path.join(scan.home, path)):  # else the one before this one has moved it
+                scan.problems.append(f"{path}: {error.strerror}")
         else:
             moved.append(path)
-    if runs:
+    if up:  # also if there was nothing left to move: a move that was cut off may not have come to this
         _systemctl("daemon-reload")
     return {
         "aside": os.path.join(scan.home, aside),

@@ -44,6 +44,20 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """The files of an account are being moved aside."""
+
+    uid: int
+    home: str
+    folder: str
+    """Where to, relative to the home."""
+
+    def is_of(self, account: Account) -> bool:
+        """Tell whether this is the account whose files are moved."""
+        return (account.uid, account.home) == (self.uid, self.home)
+
+
+@dataclass(frozen=True, slots=True)
 class Obstacle:
     """A reason not to adopt an account."""
 

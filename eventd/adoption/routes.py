@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
@@ -29,10 +27,6 @@ ADOPT = Right(
 
 INSPECT_TIMEOUT = 15.0
 """Seconds for inspecting a home. It starts a process, which may take a while on a busy host."""
-MOVE_TIMEOUT = 240.0
-"""Seconds for stopping the account's own units and moving their files."""
-ASIDE = "eventd-aside"
-"""The folder in a home in which dated folders are created."""
 
 
 class AdoptRequest(BaseModel):
@@ -178,9 +172,8 @@ async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
     body = await answers.body(request, AsideRequest)
     candidate = await _candidate(api, request.match_info["name"])
     _require(candidate, with_login=body.with_login)
-    folder = f"{ASIDE}/{time.strftime('%Y-%m-%dT%H-%M-%S')}"
     account = candidate.account
-    moved = await api.commands.move_aside(account, folder, timeout=MOVE_TIMEOUT)
+    moved = await api.commands.move_aside(account)
     if moved.problem:
         raise PermanentError(
             f"not all files of {account.name} could be moved into {moved.aside}: {moved.problem}",

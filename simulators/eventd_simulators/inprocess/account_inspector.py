@@ -25,7 +25,9 @@ class SimAccountInspector:
     async def move_aside(self, account: Account, folder: str, *, timeout: float) -> Moved:
         """Move the files."""
         del timeout
-        return await self._life.change("move-aside", lambda: self._moved(account, folder))
+        return await self._life.change(
+            f"move-aside {account.home}/{folder}", lambda: self._moved(account, folder)
+        )
 
     def _moved(self, account: Account, folder: str) -> Moved:
         found = self._finds.get(account.name, Finds())
