@@ -24,8 +24,8 @@ async def begun(story: Story) -> tuple[Account, asyncio.Task[object]]:
     account = story.world.model.accounts.add("media", shell="/bin/bash")
     story.world.finds["media"] = HAS
     request: asyncio.Task[object] = asyncio.ensure_future(story.engine.commands.move_aside(account))
-    while not moves(story):
-        await asyncio.sleep(0.001)  # noqa: ASYNC110 - virtual time, and a call is not an event
+    while not moves(story):  # noqa: ASYNC110 - virtual time, and a call is not an event
+        await asyncio.sleep(0.001)
     assert story.world.finds["media"] == HAS, "it has only begun"
     return account, request
 
