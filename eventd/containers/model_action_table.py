@@ -1,4 +1,4 @@
-"""The action on an account's podman store: how it ends in the journal, and what it means for data."""
+"""The action on an account's podman store: how it is settled, and what it means for data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventd.workloads.model_records import Records
 
 
 def reset(action: ResetStore) -> Draft:
-    """Return the draft that is signed for the reset of a damaged podman store: exactly what goes, and what stays."""
+    """Return what must be signed to reset a damaged podman store: what is lost, and what is kept."""
     found, name = action.damage, action.account
     return Draft(
         action.workload,
@@ -37,8 +37,8 @@ ACTIONS = (
     ActionRow(
         ResetStore,
         Ending(
-            "a store that is still damaged is found by the next start, and its reset is asked for anew",
-            "by hand: the file lies beside its place",
+            "if the store is still damaged, the next start finds that, and its reset is requested again",
+            "by hand: the file is kept beside its original path",
         ),
         _reset,
     ),

@@ -281,16 +281,16 @@ class Controller:
 
 
 class TurnStage(IntEnum):
-    """When a part has its say in a workload's turn, after the workload's own controller has converged it."""
+    """The order of the parts in a workload's turn, after the workload's own controller has converged it."""
 
     JUDGE = 1
-    """Is what came of it well?"""
+    """Check the result: is the workload healthy?"""
     EXPLAIN = 2
-    """What it may come from."""
+    """Find the cause of a failure."""
     GO_BACK = 3
-    """A change that is not well is taken back."""
+    """Roll back a failed change."""
     RENEW = 4
-    """What is well is renewed."""
+    """Update a healthy workload."""
 
 
 class Part(Controller):

@@ -87,7 +87,7 @@ class Dispatcher:
 def _watcher_failed(watcher: object, error: Exception) -> None:
     """Log a watcher that raised. The fact is set, and the other watchers are called."""
     name = getattr(watcher, "__qualname__", repr(watcher))
-    log.error("bug: %s failed when it was told of a changed fact", name, exc_info=error)
+    log.error("bug: %s failed when notified of a changed fact", name, exc_info=error)
 
 
 def _cut(value: Attribute) -> Attribute:

@@ -1,8 +1,8 @@
 """A domain: everything that a capability adds to eventd, as one object.
 
-`eventd/<name>/domain.py` has it under the name DOMAIN, and `eventd.domains` lists the names. What is registered is
-checked before anything runs: a value of a fact or an event kind that two domains use, an action without a handler,
-an ending or a class of reversibility is refused.
+`eventd/<name>/domain.py` defines it as DOMAIN; `eventd.domains` lists the names. Everything is checked before anything
+runs. Refused are a fact or event kind that two domains use, and an action without a handler, an ending or a
+reversibility.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ T = TypeVar("T")
 
 
 class Stage(IntEnum):
-    """When a policy is asked. The first verdict that is not Allow counts, so an earlier one is what people read."""
+    """The order in which policies are asked. The first verdict other than Allow counts and is reported."""
 
     OVERRIDE = 1
-    """An operator has said that a workload is left as it is: nothing else about it matters."""
+    """An operator suspended the workload: no other verdict matters."""
     KNOWN = 2
-    """What is not known is not acted upon, nor judged by."""
+    """Facts that have not been read: nothing is done or judged without them."""
     PASSING = 3
-    """The subject is on its way out, or to another name."""
+    """The subject is being removed or renamed."""
     OWNERSHIP = 4
-    """What is not eventd's is never touched."""
+    """What eventd did not make is never changed."""
     CONDITION = 5
-    """What the host has to have for it."""
+    """What the host must provide."""
     GATE = 6
-    """What it waits for, which comes by itself."""
+    """What the subject waits for, without anybody acting."""
     SIGNATURE = 7
-    """Last, since nobody is asked to sign for what would not be done."""
+    """Last, so that nobody is asked to sign an action that would not be carried out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What policies are made from."""
+    """What policies need to know of the host."""
 
     settings: Any
     """`eventd.settings.Settings`."""
     actions: ActionTable
     root: bool
-    """eventd runs as root, so the host's rules for accounts count."""
+    """eventd runs as root, so the host's rules for accounts apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class PolicyRow:
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """What a domain is made from: the configuration, the facts, and what other domains share by its type."""
+    """What a domain gets: the configuration, the facts, and the ports and sources that other domains share."""
 
     settings: Any
     """`eventd.settings.Settings`."""
@@ -77,31 +77,31 @@ class Context:
     wall: Callable[[], float] = time.time
     """Seconds since the epoch."""
     local: bool = True
-    """The accounts are those of this system; else a simulator has shared its own."""
+    """The accounts are those of this system. Otherwise a simulator has shared its own."""
     etc: str = "/etc"
-    """The folder with the databases of the accounts."""
+    """The folder of passwd(5) and group(5)."""
     _shared: dict[type[Any], Any] = field(default_factory=dict)
 
     def share(self, kind: type[T], value: T) -> T:
-        """Let other domains have this port or source, under its type. Raises PermanentError(reason="bad-domain")."""
+        """Share a port or source with other domains, by its type. Raises PermanentError(reason="bad-domain")."""
         if kind in self._shared:
             raise PermanentError(f"two domains share a {_name(kind)}", reason="bad-domain")
         self._shared[kind] = value
         return value
 
     def find(self, kind: type[T]) -> T | None:
-        """Return what is shared under this type; None: nothing is, on this host."""
+        """Return the shared object of this type; None if this host has none."""
         found: T | None = self._shared.get(kind)
         return found
 
     def need(self, kind: type[T]) -> T:
-        """Return what is shared under this type. Raises PermanentError(reason="bad-domain")."""
+        """Return the shared object of this type. Raises PermanentError(reason="bad-domain") if there is none."""
         found = self.find(kind)
         if found is None:
             raise PermanentError(
                 f"no domain shares a {_name(kind)}",
                 reason="bad-domain",
-                hint="the domain that makes it has to come earlier in the list of domains",
+                hint="list the domain that shares it earlier in the list of domains",
             )
         return found
 
@@ -111,98 +111,98 @@ def _name(kind: type[Any]) -> str:
 
 
 class Run(Protocol):
-    """What a source does, until it fails or is cancelled; it has started when its facts are current."""
+    """A source's main function. It runs until it fails or is cancelled; it has started once its facts are current."""
 
     async def __call__(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Read, and go on telling what changes. Raises EventdError; it is then begun anew."""
+        """Read everything, then report changes. Raises EventdError; the supervisor then restarts it."""
         ...
 
 
 class Source(NamedTuple):
-    """One source of a domain. It is supervised, and the status says if its facts cannot be read."""
+    """One source of a domain. It is supervised; the status reports it if its facts cannot be read."""
 
     name: str
     run: Run
     state: SourceState | None = None
-    """Where it keeps why it cannot read; None: it fails instead."""
+    """Where it records why it cannot read. None: it raises instead."""
     reread: Callable[[], Awaitable[None]] | None = None
-    """Reads everything once more, since nobody can say that no signal was ever lost; returns when that is done.
+    """Reads everything again, as a signal may have been lost, and returns when that is done.
 
-    None: signals are not all it has.
+    None: the source does not depend on signals alone.
     """
     invalidate: Callable[[], None] | None = None
-    """Instead of `reread`, of what may be slow and is a workload's: it is read again without being waited for."""
+    """Instead of `reread`, for slow reads in a workload's home: requests a read without waiting for it."""
     vital: bool = False
-    """The others stand on it: its end is the daemon's, and the next one reads everything."""
+    """All others depend on it. If it ends, the daemon ends, and the next process reads everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What a domain decides and acts with in one daemon."""
+    """The controllers and handlers of a domain."""
 
     controllers: tuple[Controller, ...] = ()
     handlers: Mapping[type[Any], Handler] = field(default_factory=dict)
-    """How actions are done that need something of the others."""
+    """Handlers that need a controller or a shared object."""
 
 
 def unconnected(context: Context) -> Iterable[Source]:
-    """Connect to nothing: the domain has no source and no adapter."""
+    """Connect to nothing: the domain has no sources and no adapters."""
     del context
     return ()
 
 
 def nothing(context: Context) -> Built:
-    """Build nothing: the domain has no controller of its own."""
+    """Build nothing: the domain has no controllers."""
     del context
     return Built()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
-    """What one domain adds."""
+    """Everything that one domain adds."""
 
     name: str
-    """That of its folder."""
+    """The name of its folder."""
     facts: tuple[type[FactKind], ...] = ()
     """The kinds of its facts."""
     events: tuple[type[EventKind], ...] = ()
     """The kinds of its events."""
     origins: tuple[type[Origin], ...] = ()
-    """Who tells of them."""
+    """The origins of its events."""
     actions: tuple[ActionRow, ...] = ()
-    """What it can do, how a step of it ends that was cut off, and what it means for data."""
+    """Its actions: how an interrupted step of each is settled, and what each means for data."""
     handlers: Mapping[type[Any], Handler] = field(default_factory=dict)
-    """How each is done; those that need something of `build` come from there."""
+    """Action class -> handler, except for the handlers that `build` makes."""
     policies: tuple[PolicyRow, ...] = ()
-    """What may be done."""
+    """Its policies."""
     settings: Mapping[str, type[Any]] = field(default_factory=dict)
     """Its tables in eventd.toml, by their keys (`eventd.kernel.settings_table.Table`): those of its `settings.py`."""
     routes: tuple[Any, ...] = ()
-    """What can be asked about it over the socket: `eventd.api.routing.Route`."""
+    """Its routes (`eventd.api.routing.Route`)."""
     metrics: tuple[Callable[[Any], Iterable[Any]], ...] = ()
-    """Each yields families of metrics (`prometheus_client`), given what the API knows of the daemon."""
+    """Each yields metric families (`prometheus_client`), given the `Queries`."""
     connect: Callable[[Context], Iterable[Source]] = unconnected
-    """Makes its sources and adapters on a real host, and shares what others need; nothing runs yet."""
+    """Makes its sources and adapters on a real host, and shares what other domains need. Nothing runs yet."""
     build: Callable[[Context], Built] = nothing
-    """Makes its controllers, and the handlers that need them, over what is shared; the same over a simulated host."""
+    """Makes its controllers, and the handlers that need them, from what is shared. The same on a simulated host."""
 
 
 KERNEL = Domain(name="kernel", facts=(KernelFact,), events=(KernelEvent,), origins=(KernelOrigin,))
-"""What the kernel says itself."""
+"""The kernel's own fact, event and origin kinds."""
 
 
 class Domains:
-    """The domains of one daemon. Raises PermanentError(reason="bad-domain") where two do not go together."""
+    """The domains of one daemon. Raises PermanentError(reason="bad-domain") if two conflict."""
 
     def __init__(self, domains: Iterable[Domain]) -> None:
-        """Take them in, in the order of the list."""
+        """Check and combine the domains, in the order of the list."""
         self._all = (KERNEL, *(each for each in domains if each is not KERNEL))
         _unique("domain", ((each.name, each.name) for each in self._all))
         self.facts = _members("fact kind", (kind for each in self._all for kind in each.facts))
         self.events = _members("event kind", (kind for each in self._all for kind in each.events))
         self.origins = _members("origin", (origin for each in self._all for origin in each.origins))
         self.routes = tuple(route for each in self._all for route in each.routes)
-        """Of all, in the order of the list."""
+        """The routes of all domains, in the order of the list."""
         _unique(
             "route",
             ((f"{r.method} {r.path}", f"{r.handle.__module__}.{r.handle.__name__}") for r in self.routes),
@@ -210,19 +210,19 @@ class Domains:
         _unique("right", {r.name: (r.name, f"{r.name} ({r.text})") for r in self.rights()}.values())
         _unique("table of settings", ((key, each.name) for each in self._all for key in each.settings))
         self.handlers = _handlers(self._all)
-        """Those that need nothing of `build`."""
+        """The handlers that `build` does not make."""
         self.metrics = tuple(metric for each in self._all for metric in each.metrics)
         self.settings = {key: table for each in self._all for key, table in each.settings.items()}
-        """The tables of the configuration, by their keys."""
+        """Key in eventd.toml -> table, of all domains."""
         self.actions = ActionTable(row for each in self._all for row in each.actions)
 
     def __iter__(self) -> Iterator[Domain]:
         return iter(self._all)
 
     def connect(self, context: Context, besides: Collection[str] = ()) -> tuple[Source, ...]:
-        """Connect all but those that are named, in the order of the list.
+        """Connect all domains except those in `besides`, in the order of the list.
 
-        Raises PermanentError(reason="bad-domain") for two sources of one name, and for what is needed and not shared.
+        Raises PermanentError(reason="bad-domain") if two sources share a name, or if something needed is not shared.
         """
         domains = (each for each in self._all if each.name not in besides)
         sources = tuple(source for each in domains for source in each.connect(context))
@@ -230,7 +230,7 @@ class Domains:
         return sources
 
     def build(self, context: Context) -> Built:
-        """Build all. Raises PermanentError(reason="bad-domain") for two handlers of one action."""
+        """Build all domains. Raises PermanentError(reason="bad-domain") if an action has two handlers."""
         built = [each.build(context) for each in self._all]
         return Built(
             controllers=tuple(controller for each in built for controller in each.controllers),
@@ -238,11 +238,11 @@ class Domains:
         )
 
     def rights(self) -> tuple[Any, ...]:
-        """Return the rights (`eventd.api.model_rights.Right`) that routes need, in their order."""
+        """Return the rights (`eventd.api.model_rights.Right`) of all routes, in the order of the routes."""
         return tuple(dict.fromkeys(right for r in self.routes for right in (r.right, *r.queries.values())))
 
     def policies(self, host: Host) -> tuple[Policy, ...]:
-        """Return the policies as they are asked: by stage, within one in the order of the list of domains."""
+        """Return the policies in the order in which they are asked: by stage, then by domain."""
         rows = (row for each in self._all for row in each.policies)
         return tuple(row.make(host) for row in sorted(rows, key=lambda row: row.stage))
 
@@ -260,7 +260,7 @@ def _members(what: str, kinds: Iterable[type[StrEnum]]) -> tuple[type[StrEnum], 
 
 
 def _unique(what: str, found: Iterable[tuple[str, str]]) -> None:
-    """Members of two enumerations with one value are equal: one domain's facts would be taken for another's."""
+    """Refuse values that two domains use. Such members would be equal, so one domain would see the other's facts."""
     known: dict[str, str] = {}
     for value, owner in found:
         if value in known:

@@ -40,7 +40,7 @@ class Listeners(Generic[P]):
             try:
                 listener(*args, **kwargs)
             except Exception:
-                log.exception("bug: %s failed when it was told of %s", name, self._what)
+                log.exception("bug: %s failed when notified of %s", name, self._what)
 
     def __contains__(self, name: object) -> bool:
         """Return whether a listener of this name is subscribed."""

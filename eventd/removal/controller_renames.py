@@ -40,20 +40,20 @@ class Renames(Controller, Participant):
         """Set the facts of the renames that have begun, since their workloads wait for them."""
         self._facts, self._dirty = facts, dirty
         for new, row in self.inventory.renames.rows.items():
-            facts.set(FactKey(RemovalFact.RENAME, new), RenameState((row.old,), told=True))
+            facts.set(FactKey(RemovalFact.RENAME, new), RenameState((row.old,), declared=True))
 
     def activated(self, loaded: Loaded) -> None:
         """Set which workloads are renamed, or may be, and watch for the old ones to be stopped."""
         del loaded
         wanted = dict(self.removals.renamed)
         wanted |= {
-            new: RenameState((row.old,), told=True) for new, row in self.inventory.renames.rows.items()
+            new: RenameState((row.old,), declared=True) for new, row in self.inventory.renames.rows.items()
         }
         known = {key.name for key, _ in self._facts.items(RemovalFact.RENAME)}
         for new in known | wanted.keys():
             self._facts.set(FactKey(RemovalFact.RENAME, new), wanted.get(new))
         self._unwatch()
-        by_old = {state.old[0]: new for new, state in wanted.items() if state.told}
+        by_old = {state.old[0]: new for new, state in wanted.items() if state.declared}
         keys = [
             FactKey(kind, old) for old in by_old for kind in (WorkloadFact.WORKLOAD, PlatformFact.SESSIONS)
         ]
@@ -61,8 +61,10 @@ class Renames(Controller, Participant):
 
     def names(self) -> Collection[str]:
         """Return the renames that are possible now, or have begun."""
-        told = [new for new, state in self.removals.renamed.items() if state.told and not state.problem]
-        ready = [new for new in told if self._ready(new, self.removals.renamed[new].old[0])]
+        declared = [
+            new for new, state in self.removals.renamed.items() if state.declared and not state.problem
+        ]
+        ready = [new for new in declared if self._ready(new, self.removals.renamed[new].old[0])]
         return [PREFIX + new for new in dict.fromkeys((*self.inventory.renames, *ready))]
 
     def digest(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The actions on the accounts of workloads that left: how each ends in the journal, and what it means for data."""
+"""The actions on accounts of removed workloads: how each is settled, and what it means for data."""
 
 from __future__ import annotations
 

@@ -8,19 +8,19 @@ from eventd.kernel.model.facts import FactKind
 
 
 class RemovalFact(FactKind):
-    """Facts about workloads that left the repository; the comments say what name and value are."""
+    """Facts about workloads that left the repository. The comments give name and value."""
 
-    RENAME = "rename"  # name: workload; value: RenameState, absent: it is none, or it is done
+    RENAME = "rename"  # name: workload; value: RenameState; absent: no rename, or it is done
     DELETION = "deletion"  # name: workload; value: bool, the deletion of its account has begun
 
 
 @dataclass(frozen=True, slots=True)
 class RenameState:
-    """A workload that is, or may be, another one under a new name."""
+    """A workload that is, or may be, a renamed one."""
 
     old: tuple[str, ...]
-    """The old name; several where it is not known."""
-    told: bool = False
-    """Its workload.toml says so."""
+    """The old name; several if it is not known."""
+    declared: bool = False
+    """Its workload.toml declares it (`renamed_from`)."""
     problem: str = ""
-    """Why that cannot be, as a sentence; empty if it can."""
+    """Why the rename is impossible, as a sentence; empty if it is possible."""

@@ -1,4 +1,4 @@
-"""Renames: tells a renamed workload from one that was removed and another that was added.
+"""Renames: distinguishes a renamed workload from a removed and an added one.
 
 Pure. `git mv workloads/a workloads/b` changes no file, and a workload's digest does not include its name. So a new
 workload with the content of a removed one may be the same workload. Whether it gets that one's data is not guessed: it
@@ -18,8 +18,8 @@ from eventd.removal.model_facts import RenameState
 def find(desired: Desired, left: Mapping[str, str], recorded: Collection[str]) -> Mapping[str, RenameState]:
     """Return which workloads are renamed, or may be, by their new names.
 
-    `left`: name -> digest of what it last was, of the workloads that have an account of eventd's and are not in the
-    repository; `recorded`: every workload that has an account.
+    `left`: name -> last digest, of the workloads that left the repository and whose account eventd has.
+    `recorded`: every workload that has an account.
     """
     found: dict[str, RenameState] = {}
     claimed: dict[str, list[str]] = {}
@@ -33,15 +33,15 @@ def find(desired: Desired, left: Mapping[str, str], recorded: Collection[str]) -
                 found[name] = RenameState(same)
         elif said.text in left:
             claimed.setdefault(said.text, []).append(name)
-            found[name] = RenameState((said.text,), told=True)
+            found[name] = RenameState((said.text,), declared=True)
         elif said.text in desired.workloads or said.text in desired.refused:
             if said.text in recorded:
                 problem = (
                     f"{said.file}:{said.line}: {said.text} is still in the repository, and has its account"
                 )
-                found[name] = RenameState((said.text,), told=True, problem=problem)
+                found[name] = RenameState((said.text,), declared=True, problem=problem)
     for old, names in claimed.items():
         if len(names) > 1:
             problem = f"{' and '.join(sorted(names))} all say renamed_from = {old!r}; it had one account"
-            found |= {name: RenameState((old,), told=True, problem=problem) for name in names}
+            found |= {name: RenameState((old,), declared=True, problem=problem) for name in names}
     return found

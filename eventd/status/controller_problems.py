@@ -60,13 +60,13 @@ class Problems:
         return self._first(self.all())
 
     def of_a_run(self) -> str:
-        """Return the problem that fails a whole run: not a source that is still starting, nor what was left behind."""
+        """Return the problem that fails a whole run. Starting sources and managers without an account do not."""
         passing = self.sources.passing
         beside = {*passing, *(name for name, _ in self._deserted())}
         return self._first([row for row in self.all() if row[0] not in beside])
 
     def _deserted(self) -> list[tuple[str, EventdError]]:
-        """Return what runs without an account: no run fails by it."""
+        """Return the managers that run without an account. No run fails because of them."""
         return [
             (f"former account {name}", deserted(str(name), int(key.name)))
             for key, name in sorted(self.facts.items(AccountFact.DESERTED), key=lambda row: row[0])

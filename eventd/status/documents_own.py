@@ -30,7 +30,7 @@ OF_EVERYBODY = frozenset(
         RepositoryEvent.REVISION,
     }
 )
-"""Triggers that are told to every workload, without their subject."""
+"""Triggers that every workload sees, without their subject."""
 
 _HOST = {
     WorkloadState.CONVERGED: "converged",

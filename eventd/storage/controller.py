@@ -77,7 +77,7 @@ class VolumeController(Controller, Participant):
         self.manifest: Manifest = NOTHING
         self._uses = Uses()
         self.sealed: dict[str, str] = {}
-        self.afresh: dict[str, float] = {}
+        self.remounted: dict[str, float] = {}
         """Volume -> when it was last unmounted for a retry, in seconds since the epoch."""
         self._emit = emit
         self._wall = wall
@@ -171,7 +171,7 @@ class VolumeController(Controller, Participant):
             sealed=self.sealed.get(volume.name) == volume.path,
             uids=self._uids(volume.name),
             now=self._wall(),
-            forced=forced and self._wall() - self.afresh.get(volume.name, 0.0) > ONCE,
+            forced=forced and self._wall() - self.remounted.get(volume.name, 0.0) > ONCE,
             running=bool(self.running(volume.name)),
             place=self.place(volume),
             moving=self.moving(volume.name),

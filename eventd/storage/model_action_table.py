@@ -42,12 +42,12 @@ ACTIONS = (
     ActionRow(UnsealMountPoint, Ending(PLAN, "nothing to undo: an empty folder is gone"), benign),
     ActionRow(MountVolume, Ending(PLAN, BY_REPOSITORY), benign),
     ActionRow(UnmountVolume, Ending(PLAN, "mounted again when the repository wants it"), compensated),
-    ActionRow(ReleaseVolume, Ending(PLAN, "nothing to undo: it only looks"), benign),
+    ActionRow(ReleaseVolume, Ending(PLAN, "nothing to undo: it only checks"), benign),
     ActionRow(
         NoteVolume,
         Ending(
             PLAN,
-            "nothing to undo: what is noted is read from the disk",
+            "nothing to undo: it only writes a record",
         ),
         benign,
     ),
@@ -64,8 +64,8 @@ ACTIONS = (
     ActionRow(
         ForgetData,
         Ending(
-            "it goes on under the approval that it was begun with",
-            "nothing: what is deleted is gone",
+            "it continues under the same approval",
+            "never: deleted data is gone",
         ),
         _forget,
     ),

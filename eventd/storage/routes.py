@@ -132,7 +132,7 @@ ROUTES = (
         "/v1/storage/{volume}/eject",
         STORAGE_CHANGE,
         _eject,
-        '`{"wait": false}`: stop what writes, unmount, let go of the disk; 202 `{"queued": true}`, '
+        '`{"wait": false}`: stop its users, unmount it, make the disk safe to remove; 202 `{"queued": true}`, '
         "or with `wait` the lines of a [Sync](#sync)",
         document=model_answers.Queued,
         lines=FollowedLine,

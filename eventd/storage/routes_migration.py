@@ -45,7 +45,7 @@ class Nothing(BaseModel):
 async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamResponse:
     volume = volume_of(api, request)
     body = await answers.body(request, MigrateRequest)
-    who = await caller(api, request)  # nothing of what is looked at from here on changes before it is written
+    who = await caller(api, request)  # no await from here until the write, so that the checks stay valid
     controller = kept(api).controller
     now = api.queries.now()
     if body.abort:

@@ -258,7 +258,7 @@ class WorkloadController(Controller):
             retries.failures.note(name, digest, report, now, retries.jitter())
             self._wake_on_cures(name, report, retries)
         elif retries.failures.is_of_another(name, digest):
-            # What failed then is not what came up now, so it may be tried again.
+            # Another content failed than the one that came up now, so that one may be retried.
             retries.failures.clear(name)
 
     def _wake_on_cures(self, name: str, report: WorkloadReport, retries: RetryState) -> None:

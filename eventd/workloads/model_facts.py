@@ -1,4 +1,4 @@
-"""Facts about workloads and their accounts: their kinds, and what their values are."""
+"""Facts about workloads and their accounts: their kinds and values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventd.platform.model_facts import FileKind
 
 
 class WorkloadFact(FactKind):
-    """Facts about workloads and their accounts; the comments say what scope, name and value are."""
+    """Facts about workloads and their accounts. The comments give scope, name and value."""
 
     MANAGER = "manager"  # name: user; value: ManagerState
     NAMED = "named"  # scope: workload, "" for the host; name: path as it is written; value: NamedState
@@ -30,17 +30,17 @@ class ManagerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NamedState:
-    """What is at a path that a workload names, as its account sees it; symlinks are followed."""
+    """The file at a path that a workload names, as its account sees it. Symlinks are followed."""
 
     path: str
-    """With the specifiers resolved."""
+    """The path, with specifiers resolved."""
     kind: FileKind | None
     """None: nothing, or nothing that the account can reach."""
     digest: str = ""
-    """`KEY:HMAC` of a regular file's content, under a key of this host's; empty where there is none."""
+    """`KEY:HMAC` of a regular file's content, with a key of this host; empty if there is none."""
     problem: str = ""
     """Why the account cannot read it; empty if it can, or if there is nothing."""
     executable: bool = False
-    """It has an executable bit."""
+    """Whether an executable bit is set."""
     noticed: int = field(default=0, compare=False)
-    """When this was first seen: microseconds of CLOCK_MONOTONIC, as systemd's timestamps."""
+    """When this was first observed: microseconds of CLOCK_MONOTONIC, like systemd's timestamps."""

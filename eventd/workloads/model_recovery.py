@@ -41,7 +41,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class OwnAccount:
-    """Record that eventd made the account, and finish what useradd(8) did not get to."""
+    """Record that eventd made the account, and finish what useradd(8) left undone."""
 
     account: Account
 

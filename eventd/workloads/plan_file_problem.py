@@ -52,5 +52,5 @@ def file_problem(workload: Workload, seen: Observed, records: Records) -> FilePr
     return FileProblem(
         RESTART_PENDING,
         f"{files} changed, and {units} still runs with the old content",
-        f"eventctl restart {workload.name}; {place.key('files.on_change')} can have that done by itself",
+        f"eventctl restart {workload.name}; {place.key('files.on_change')} makes eventd do that",
     )

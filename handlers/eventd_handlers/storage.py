@@ -189,7 +189,7 @@ class StorageHandlers:
         name = action.target
         volume = self.controller.manifest.volumes.get(name)
         if volume is not None and self.controller.status_of(volume).state is VolumeState.DEGRADED:
-            self.controller.afresh[name] = tx.now()
+            self.controller.remounted[name] = tx.now()
         try:
             await self.unmounting.unmount(name, action.path, tx, lazy=action.lazy)
         except InUseError as error:

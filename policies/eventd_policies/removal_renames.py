@@ -24,7 +24,7 @@ def renames(case: Case) -> Verdict:
     place = case.workload.options.place if case.workload is not None else ANYWHERE
     if state.problem:
         message, hint = state.problem, f"correct {place.key('renamed_from')}"
-    elif state.told:
+    elif state.declared:
         message, hint = f"it waits for {old} to stop, whose account it takes over", ""
     else:
         message = f"it has the content of {old}, which left the repository: is it the same workload under a new name?"

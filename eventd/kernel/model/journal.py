@@ -84,7 +84,7 @@ class Settlement:
 def replanned(step: OpenStep, world: object, records: Any) -> Settlement:
     """Leave a step to the next plan."""
     del world, records
-    return Settlement(Ended.REPLANNED, f"the next plan of {step.workload} goes on from what is there")
+    return Settlement(Ended.REPLANNED, f"the next plan of {step.workload} continues from the observed state")
 
 
 def no_detail(action: Any, seen: Any, records: Any, layout: Any) -> Detail:

@@ -48,7 +48,7 @@ def folder(mount: str, name: str, uid: int, gid: int) -> None:
 
 
 def main() -> int:
-    """Carry out the order in the file that is named by the first argument."""
+    """Carry out the order in the file that the first argument names."""
     try:
         if len(sys.argv) == 6 and sys.argv[1] == "job":
             sys.stdout.write(json.dumps(_work(*sys.argv[2:])) + "\n")
@@ -102,7 +102,7 @@ def _paths(source: str, target: str, name: str) -> bool:
 
 
 def _work(job: str, name: str, source: str, target: str) -> dict[str, object]:
-    """Carry out a job that takes its time, in a unit of its own."""
+    """Carry out a long job, in a unit of its own."""
     if not _paths(source, target, name):
         raise Refused("bad-order", "the job is not valid")
     copied = f"{target}/{moving.draft_of(name)}/data"

@@ -32,7 +32,7 @@ def test_a_listener_that_raises_is_logged_by_its_name_and_the_others_hear(
     news.subscribe("another", heard.append)
     news(7)
     assert heard == [7]
-    assert "the broken one failed when it was told of a number" in caplog.text
+    assert "the broken one failed when notified of a number" in caplog.text
 
 
 def test_a_listener_may_end_its_subscription_while_it_is_told() -> None:
@@ -65,8 +65,8 @@ async def test_a_watcher_of_a_fact_or_an_event_that_raises_fails_nothing(
     dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.READ, "x", facts=[(KEY, True)])
     assert heard == ["source:here", "x"]
     assert dispatcher.facts.get(KEY) is True
-    assert "broken failed when it was told of a changed fact" in caplog.text
-    assert "the broken one failed when it was told of an event" in caplog.text
+    assert "broken failed when notified of a changed fact" in caplog.text
+    assert "the broken one failed when notified of an event" in caplog.text
 
 
 @virtual()
