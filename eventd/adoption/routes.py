@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from eventd.adoption.model import Candidate, Obstacle, Password, Signs, findings, meaning, obstacles
@@ -29,27 +28,18 @@ INSPECT_TIMEOUT = 15.0
 """Seconds for inspecting a home. It starts a process, which may take a while on a busy host."""
 
 
-class AdoptRequest(BaseModel):
+class AdoptRequest(answers.Waiting):
     """POST /v1/adopt/{name}."""
 
-    model_config = ConfigDict(extra="forbid")
     with_login: bool = False
     """Adopt it although a person logs in with this account."""
-    wait: bool = False
 
 
-class AsideRequest(BaseModel):
+class AsideRequest(answers.Body):
     """POST /v1/adopt/{name}/aside."""
 
-    model_config = ConfigDict(extra="forbid")
     with_login: bool = False
     """Adopt it although a person logs in with this account."""
-
-
-class DisownRequest(BaseModel):
-    """POST /v1/disown/{name}."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Found(TypedDict):
@@ -185,7 +175,7 @@ async def _aside(api: Api, request: web.Request, _view: View) -> web.Response:
 
 async def _disown(api: Api, request: web.Request, view: View) -> web.Response:
     name = request.match_info["name"]
-    await answers.body(request, DisownRequest)
+    await answers.body(request, answers.Body)
     visit = visit_of(request)
     report = await api.commands.disown(name, visit.peer.uid if visit is not None else -1)
     return answers.document(Disowned(run=own.run(documents_run.run(report), view)))
@@ -231,6 +221,6 @@ ROUTES = (
         _disown,
         '`{}`: forget it; `{"run": Run}`',
         document=Disowned,
-        body=DisownRequest,
+        body=answers.Body,
     ),
 )

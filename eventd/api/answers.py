@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eventd.api.model_answers import Ended, Refusal, encoded
 from eventd.api.visit import pace_of, visit_of
@@ -27,6 +27,18 @@ BODY_TIMEOUT = 10.0
 """Seconds for a request's body to arrive."""
 WRITE_TIMEOUT = 300.0
 """Seconds that a follower may leave its stream unread before the connection is closed."""
+
+
+class Body(BaseModel):
+    """A request's body: an unknown field is refused. By itself: an empty one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Waiting(Body):
+    """The body of a request that may wait for the run that it causes."""
+
+    wait: bool = False
 
 
 async def body(request: web.Request, model: type[M]) -> M:

@@ -6,7 +6,7 @@ Operators may submit signatures: what counts is the key that signed, not the cal
 from __future__ import annotations
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from eventd.api import answers
 from eventd.api.model_rights import Right, Scope, View
@@ -28,19 +28,17 @@ REMOVE = Right(
 )
 
 
-class Signature(BaseModel):
+class Signature(answers.Body):
     """POST /v1/approvals/{id}/signature."""
 
-    model_config = ConfigDict(extra="forbid")
     signature: str = Field(max_length=MAX_SIGNATURE)
     document: str = Field(default="", max_length=MAX_DOCUMENT)
     """The signed document, if it was exported; empty: the request's own."""
 
 
-class Rejection(BaseModel):
+class Rejection(answers.Body):
     """POST /v1/approvals/{id}/reject."""
 
-    model_config = ConfigDict(extra="forbid")
     undo: bool = False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from eventd.api import answers
@@ -26,26 +26,16 @@ COMMIT = f"^{object_ids.ABBREVIATED}$"
 TEXT = r"^[^\x00-\x1f\x7f]*$"
 
 
-class RollbackRequest(BaseModel):
+class RollbackRequest(answers.Waiting):
     """POST /v1/rollback/{workload}."""
 
-    model_config = ConfigDict(extra="forbid")
     to: str | None = Field(default=None, pattern=COMMIT)
-    wait: bool = False
 
 
-class SuspendRequest(BaseModel):
+class SuspendRequest(answers.Body):
     """POST /v1/suspend and /v1/suspend/{workload}."""
 
-    model_config = ConfigDict(extra="forbid")
     reason: str = Field(default="", max_length=200, pattern=TEXT)
-
-
-class ResumeRequest(BaseModel):
-    """POST /v1/resume and /v1/resume/{workload}."""
-
-    model_config = ConfigDict(extra="forbid")
-    wait: bool = False
 
 
 class RollbackQueued(TypedDict):
@@ -92,7 +82,7 @@ async def _suspend(api: Api, request: web.Request, view: View) -> web.StreamResp
 
 async def _resume(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name = await api.workload(request, view) if "workload" in request.match_info else ""
-    body, who = await answers.body(request, ResumeRequest), await caller(api, request)
+    body, who = await answers.body(request, answers.Waiting), await caller(api, request)
     suspension, order = api.queries.suspension(name), api.queries.rollback(name)
     if suspension is not None and not view.everything:
         raise PermanentError(
@@ -170,7 +160,7 @@ ROUTES = (
         needs=Needs.HOST,
         document=Resuming,
         lines=FollowedLine,
-        body=ResumeRequest,
+        body=answers.Waiting,
     ),
     Route(
         "POST",
@@ -182,6 +172,6 @@ ROUTES = (
         needs=Needs.HOST,
         document=Resuming,
         lines=FollowedLine,
-        body=ResumeRequest,
+        body=answers.Waiting,
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers, model_answers
 from eventd.api.model_rights import View
@@ -22,10 +21,9 @@ MEASURE_TIMEOUT = 10.0
 """Seconds for measuring a home."""
 
 
-class Removal(BaseModel):
+class Removal(answers.Body):
     """POST /v1/retained/{name}."""
 
-    model_config = ConfigDict(extra="forbid")
     data: Literal["keep", "delete"]
 
 

@@ -19,11 +19,9 @@ from eventd.repository.model_facts import BRANCH_MISSING, FetchFailure
 SYNC = Right("sync", Scope.NO, Scope.NO, "Fetch and run: `eventctl sync`")
 
 
-class SyncRequest(BaseModel):
+class SyncRequest(answers.Waiting):
     """POST /v1/sync."""
 
-    model_config = ConfigDict(extra="forbid")
-    wait: bool = False
     fetch: bool = True
     allow_rewrite: str | None = Field(default=None, pattern=f"^{object_ids.WHOLE}$")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers
 from eventd.api.model_rights import Right, Scope, View
@@ -19,18 +18,12 @@ STATE = Right(
 STATE_CHANGE = Right("state-change", Scope.NO, Scope.NO, "Acknowledge a loss: `eventctl state --acknowledge`")
 
 
-class AcknowledgeRequest(BaseModel):
-    """POST /v1/state/acknowledge."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
 async def _state(api: Api, _request: web.Request, _view: View) -> web.Response:
     return answers.document(recovery_document.state(api.queries))
 
 
 async def _acknowledge(api: Api, request: web.Request, _view: View) -> web.Response:
-    await answers.body(request, AcknowledgeRequest)
+    await answers.body(request, answers.Body)
     count = await api.commands.acknowledge()
     return answers.document(recovery_document.Acknowledged(acknowledged=count))
 
@@ -54,6 +47,6 @@ ROUTES = (
         '`{}`: acknowledge the losses; `{"acknowledged": N}`',
         needs=Needs.HOST,
         document=recovery_document.Acknowledged,
-        body=AcknowledgeRequest,
+        body=answers.Body,
     ),
 )

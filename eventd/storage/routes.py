@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers, model_answers
 from eventd.api.following import FollowedLine, asked
@@ -27,20 +26,13 @@ from eventd.storage.plan import PREFIX
 from eventd.storage.routes_volumes import STORAGE, STORAGE_CHANGE, kept, volume_of
 
 
-class Waiting(BaseModel):
-    """POST /v1/storage/{volume}/eject and the like."""
-
-    model_config = ConfigDict(extra="forbid")
-    wait: bool = False
-
-
 async def _storage(api: Api, _request: web.Request, view: View) -> web.Response:
     return answers.document(await storage(api.queries, kept(api), view))
 
 
 async def _eject(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     volume = volume_of(api, request)
-    body = await answers.body(request, Waiting)
+    body = await answers.body(request, answers.Waiting)
     _at_rest(api, volume, "it is unmounted")
     change = partial(kept(api).controller.set_away, volume.name, away=True)
     return await _run(api, request, view, volume, StorageEvent.EJECT, change, wait=body.wait)
@@ -48,7 +40,7 @@ async def _eject(api: Api, request: web.Request, view: View) -> web.StreamRespon
 
 async def _attach(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     volume = volume_of(api, request)
-    body = await answers.body(request, Waiting)
+    body = await answers.body(request, answers.Waiting)
     if volume.state is Wanted.DECOMMISSIONED:
         raise PermanentError(
             f"storage.toml says that {volume.name} is decommissioned",
@@ -61,7 +53,7 @@ async def _attach(api: Api, request: web.Request, view: View) -> web.StreamRespo
 
 async def _decommission(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     volume = volume_of(api, request)
-    body = await answers.body(request, Waiting)
+    body = await answers.body(request, answers.Waiting)
     controller = kept(api).controller
     if users := sorted(controller.users.get(volume.name, ())):
         raise PermanentError(
@@ -136,7 +128,7 @@ ROUTES = (
         "or with `wait` the lines of a [Sync](#sync)",
         document=model_answers.Queued,
         lines=FollowedLine,
-        body=Waiting,
+        body=answers.Waiting,
     ),
     Route(
         "POST",
@@ -146,7 +138,7 @@ ROUTES = (
         "the same: mount it again, and start what was stopped",
         document=model_answers.Queued,
         lines=FollowedLine,
-        body=Waiting,
+        body=answers.Waiting,
     ),
     Route(
         "POST",
@@ -156,7 +148,7 @@ ROUTES = (
         "the same: take a volume that nothing uses out of service",
         document=model_answers.Queued,
         lines=FollowedLine,
-        body=Waiting,
+        body=answers.Waiting,
     ),
     *routes_migration.ROUTES,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from eventd.api import answers, model_answers
 from eventd.api.model_rights import View
@@ -27,19 +27,11 @@ from eventd.storage.plan_migration import Forgetting, Migration, Phase
 from eventd.storage.routes_volumes import STORAGE_CHANGE, kept, named, volume_of
 
 
-class MigrateRequest(BaseModel):
+class MigrateRequest(answers.Waiting):
     """POST /v1/storage/{volume}/migrate."""
 
-    model_config = ConfigDict(extra="forbid")
     to: str = Field(default="", max_length=64)
     abort: bool = False
-    wait: bool = False
-
-
-class Nothing(BaseModel):
-    """POST /v1/storage/{volume}/forget-data."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 async def _migrate(api: Api, request: web.Request, _view: View) -> web.StreamResponse:
@@ -168,7 +160,7 @@ async def _follow(
 
 async def _forget(api: Api, request: web.Request, _view: View) -> web.Response:
     volume = volume_of(api, request)
-    await answers.body(request, Nothing)
+    await answers.body(request, answers.Body)
     who = await caller(api, request)
     controller = kept(api).controller
     if controller.in_service(volume):
@@ -226,6 +218,6 @@ ROUTES = (
         _forget,
         '`{}`: ask for a signature to delete what is on the old disk; 202 `{"queued": true}`',
         document=model_answers.Queued,
-        body=Nothing,
+        body=answers.Body,
     ),
 )

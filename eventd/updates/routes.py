@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers
 from eventd.api.following import FollowedLine, asked
@@ -34,11 +33,9 @@ CHECK_TIMEOUT = 60.0
 """Seconds for one query to a registry."""
 
 
-class UpdateRequest(BaseModel):
+class UpdateRequest(answers.Waiting):
     """POST /v1/update and /v1/update/{workload}."""
 
-    model_config = ConfigDict(extra="forbid")
-    wait: bool = False
     retry: bool = False
 
 

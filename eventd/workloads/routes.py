@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
 from eventd.api import answers, model_answers
 from eventd.api.following import FollowedLine, asked
@@ -18,16 +17,9 @@ RESTART = Right(
 )
 
 
-class RestartRequest(BaseModel):
-    """POST /v1/restart/{workload}."""
-
-    model_config = ConfigDict(extra="forbid")
-    wait: bool = False
-
-
 async def _restart(api: Api, request: web.Request, view: View) -> web.StreamResponse:
     name = await api.workload(request, view)
-    body = await answers.body(request, RestartRequest)
+    body = await answers.body(request, answers.Waiting)
     desired, visit = api.queries.desired, visit_of(request)
     if desired is None or name not in desired.workloads:
         raise PermanentError(
@@ -53,6 +45,6 @@ ROUTES = (
         "or with `wait` the lines of a [Sync](#sync)",
         document=model_answers.Queued,
         lines=FollowedLine,
-        body=RestartRequest,
+        body=answers.Waiting,
     ),
 )
