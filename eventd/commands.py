@@ -219,7 +219,8 @@ class Commands:
         self._runs.reload(concurrency)
         self._activation.reload()
         self._problems.configuration(None)
-        self._loop.request(None, forced=False)
+        applied = self._dispatcher.emit(KernelOrigin.DAEMON, KernelEvent.CONFIG_APPLIED, "configuration")
+        self._loop.request(applied, forced=False)
 
     def refuse_configuration(self, error: EventdError) -> None:
         """Have it known that a changed configuration is refused, and the one before in force."""

@@ -14,23 +14,54 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
 
 from eventd import domains
 from eventd.api import model_sockets as sockets
-from eventd.kernel.model.errors import PermanentError
+from eventd.gates import model_predicate_parse as predicates
+from eventd.kernel.model.diagnostics import Diagnostic
+from eventd.kernel.model.errors import EventdError, PermanentError
+from eventd.kernel.model.located import Located
 from eventd.kernel.model.names import did_you_mean
 from eventd.kernel.model.toml_lines import locate
 from eventd.kernel.settings_table import OptionalSeconds, Seconds, Table, seconds
+from eventd.repository.adapter_git_remote import parse_remote
 
 T = TypeVar("T", bound=Table)
 DEFAULT_PATH = "/etc/eventd/eventd.toml"
 
 
+def _url(text: str) -> str:
+    """Refuse what could not be fetched from. Whether plain http:// is allowed is said by another key."""
+    try:
+        parse_remote(text, allow_http=True)
+    except EventdError as error:
+        raise ValueError(f"{error.message}; {error.hint}") from None
+    return text
+
+
+def _predicate(text: str) -> str:
+    found = predicates.parse(Located(text, "", 0))
+    if isinstance(found, Diagnostic):
+        text = f"{found.message}; {found.hint}" if found.hint else found.message
+        raise ValueError(text)  # noqa: TRY004  pydantic takes no TypeError
+    return text
+
+
 class Repository(Table):
     """`[repository]`: where the desired state comes from."""
 
-    url: str = Field(description="https://, ssh://, git@host:path, file:// or an absolute path")
+    url: Annotated[str, AfterValidator(_url)] = Field(
+        description="https://, ssh://, git@host:path, file:// or an absolute path"
+    )
     branch: str = Field(default="main", description="the branch to follow")
     poll: OptionalSeconds = Field(
         default=None, description='seconds between fetches on hosts that no webhook can reach, or "off"'
@@ -43,7 +74,16 @@ class Repository(Table):
     refuse_rewrites: bool = Field(
         default=True, description="refuse a force-push until `eventctl sync --allow-rewrite COMMIT`"
     )
-    allow_http: bool = Field(default=False, description="accept a plain http:// URL")
+    allow_http: bool = Field(default=False, description="accept a plain http:// URL", validate_default=True)
+
+    @field_validator("allow_http")
+    @classmethod
+    def _encrypted(cls, allowed: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  pydantic's signature
+        if not allowed and str(info.data.get("url", "")).startswith("http://"):
+            raise ValueError(
+                "anybody on the way can change what comes by http://: use https://, or set it to true"
+            )
+        return allowed
 
 
 class HostTable(Table):
@@ -56,7 +96,7 @@ class HostTable(Table):
         default=8, ge=1, le=256, description="how many workloads are worked on at the same time"
     )
     protected: frozenset[str] = Field(default=frozenset(), description="accounts that eventd never changes")
-    requires: tuple[str, ...] = Field(
+    requires: tuple[Annotated[str, AfterValidator(_predicate)], ...] = Field(
         default=(), description="gates of every workload without a `requires` of its own"
     )
     transformless: frozenset[str] = Field(

@@ -249,7 +249,8 @@ class Controller:
         if report is None and self.plan(name, forced=False):
             # It waits for a retry, or is held: the last report still applies.
             failure, held = retries.failures.get(name), retries.holds.get(name)
-            report = failure.report if failure is not None else held.report if held is not None else None
+            last = failure.report if failure is not None else held.report if held is not None else None
+            report = last.again() if last is not None else None
         if report is None or report.outcome in FINE:
             found = self.assess_idle(name)
             fine = found.outcome in FINE

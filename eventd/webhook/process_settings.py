@@ -13,11 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from eventd.kernel.model.errors import PermanentError
+from eventd.kernel.model.names import did_you_mean
+from eventd.kernel.model.toml_lines import locate
 
 SHORT_SECRET = 16
 
@@ -114,22 +118,29 @@ def load(path: str, *, credentials: str | None) -> Settings:
     Raises PermanentError(reason="bad-configuration" | "bad-secret") naming file and key.
     """
     try:
-        data = tomllib.loads(Path(path).read_text("utf-8"))
+        text = Path(path).read_text("utf-8")
+        data = tomllib.loads(text)
     except OSError as error:
         raise _bad(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise _bad(f"{path}: {error}") from error
-    return build(data, path, credentials=credentials)
+    return build(data, path, credentials=credentials, lines=locate(text))
 
 
-def build(data: dict[str, Any], path: str, *, credentials: str | None) -> Settings:
-    """Check the parsed file; see `load`."""
+def build(
+    data: dict[str, Any],
+    path: str,
+    *,
+    credentials: str | None,
+    lines: Mapping[tuple[str | int, ...], int] = MappingProxyType({}),
+) -> Settings:
+    """Check the parsed file; see `load`. `lines`: where each key is."""
     try:
         table = WebhookTable.model_validate(data)
     except ValidationError as error:
         # Without pydantic's `input`: it may contain the secret itself.
-        rows = [f"{path}: {_key(row['loc'])}: {row['msg']}" for row in error.errors(include_input=False)]
-        raise _bad("\n".join(rows)) from None
+        rows = error.errors(include_input=False)
+        raise _bad("\n".join(f"{_place(path, row['loc'], lines)}: {_mistake(row)}" for row in rows)) from None
     if not table.hooks:
         raise _bad(f"{path}: hooks: there are none; add [[hooks]]")
     hooks: dict[str, Hook] = {}
@@ -143,6 +154,24 @@ def build(data: dict[str, Any], path: str, *, credentials: str | None) -> Settin
 
 def _bad(message: str) -> PermanentError:
     return PermanentError(message, reason="bad-configuration")
+
+
+def _place(path: str, location: tuple[int | str, ...], lines: Mapping[tuple[str | int, ...], int]) -> str:
+    """Return file and line of a key; of a missing one, those of its table."""
+    known = (lines.get(location[:length]) for length in range(len(location), 0, -1))
+    line = next((each for each in known if each), 0)
+    return f"{path}:{line}" if line else path
+
+
+def _mistake(row: ErrorDetails) -> str:
+    location, message = row["loc"], row["msg"].removeprefix("Value error, ")
+    if row["type"] == "missing":
+        message = "required, but missing"
+    elif row["type"] == "extra_forbidden":
+        table = HookTable if len(location) > 1 else WebhookTable
+        near = did_you_mean(str(location[-1]), table.model_fields)
+        message = f"unknown key{': ' + near if near else ''}"
+    return f"{_key(location)}: {message}"
 
 
 def _key(location: tuple[int | str, ...]) -> str:

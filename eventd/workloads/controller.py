@@ -287,7 +287,7 @@ class WorkloadController(Controller):
         held = retries.holds.get(name)
         if held is not None and held.digest == digest:
             if self.planner.held(name, workload) is not None:
-                return held.report
+                return held.report.again()
             retries.holds.clear(name)
         failure = retries.failures.get(name)
         if failure is not None and failure.digest == digest:
@@ -296,7 +296,7 @@ class WorkloadController(Controller):
                 workload, self.dispatcher.facts
             ) or self.wellbeing.is_unhealthy(name, workload)
             if more or low:
-                return failure.report
+                return failure.report.again()
             retries.failures.clear(name)
             retries.wake_on(name, ())
         return WorkloadReport(name, Outcome.UNCHANGED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from eventd.gates.model_predicate_atoms import UnitIs
+from eventd.gates.model_predicate_atoms import Present, UnitIs
 from eventd.gates.model_predicates import Missing, missing
 from eventd.kernel.model.facts import Facts
 from eventd.kernel.model.report import VOLUME_AWAY
@@ -31,7 +31,7 @@ def gates(case: Case) -> Verdict:
         "; ".join(part.sentence for part in parts),
         wakes_on=case.gates.requires.keys(),
         waits_for=tuple(part.text for part in parts),
-        hint="; ".join(_starting(parts, case.facts)),
+        hint="; ".join(_ways_out(parts, case.facts)),
     )
 
 
@@ -40,8 +40,8 @@ def _is_volume(part: Missing) -> bool:
     return all(key.kind is StorageFact.VOLUME for key in part.keys)
 
 
-def _starting(parts: Iterable[Missing], facts: Facts) -> Iterator[str]:
-    """Yield how to start units that nothing on this host starts, such as a target that no enabled unit wants."""
+def _ways_out(parts: Iterable[Missing], facts: Facts) -> Iterator[str]:
+    """Yield how to start units that nothing on this host starts, and how to get volumes back."""
     for atom in (atom for part in parts for atom in part.atoms):
         if isinstance(atom, UnitIs) and not atom.workload and atom.is_left_alone(facts):
             name = atom.name
@@ -49,3 +49,5 @@ def _starting(parts: Iterable[Missing], facts: Facts) -> Iterator[str]:
                 f"nothing starts {name}: systemctl start {name}, and for each boot"
                 f" systemctl add-wants multi-user.target {name}"
             )
+        elif isinstance(atom, Present) and atom.kind is StorageFact.VOLUME:
+            yield f"attach its disk; if it was ejected: eventctl storage attach {atom.name}"

@@ -6,6 +6,7 @@ import asyncio
 
 from eventd.api.model_rights import EVERYTHING
 from eventd.audit.documents import audit
+from eventd.kernel.domain import Host
 from eventd.kernel.model.errors import TemporaryError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.report import WorkloadState
@@ -15,7 +16,7 @@ from eventd.platform.model_facts import ActiveState
 from eventd.status.documents_plan import plan
 from eventd_simulators.inprocess import SimHost
 from eventd_simulators.virtual_time import virtual
-from tests.simulated.daemon import QUIET, Story, container, containers, deployed
+from tests.simulated.daemon import DOMAINS, QUIET, Story, container, containers, deployed
 
 
 async def started(*names: str) -> Story:
@@ -374,3 +375,30 @@ async def test_a_preview_of_what_is_pushed_has_no_effect() -> None:
     assert (story.engine.active.commit, story.engine.active.gates) == (before, gates)
     assert not told
     assert "db" not in story.engine.inventory.records.workloads
+
+
+@virtual()
+async def test_a_run_reports_no_actions_of_an_earlier_one() -> None:
+    """What is still held was prepared once; a later run that does nothing for it says so, and applied nothing."""
+    story = await started("web")
+    gate = {"workloads/db/workload.toml": 'requires = ["mount:/srv/none"]\n'}
+    story.push({**container("web"), **container("db"), **gate})
+    await story.quiet(30)
+    applied = story.engine.runs.applied
+    report = await story.sync()
+    assert report is not None
+    (row,) = [each for each in report.workloads if each.name == "db"]
+    assert (str(row.outcome), row.actions, row.seconds) == ("held", 0, 0.0)
+    assert story.engine.runs.applied is applied
+
+
+@virtual()
+async def test_a_run_after_a_reload_names_it() -> None:
+    """No run is without a cause: a changed configuration is one."""
+    story = await started("web")
+    policies = DOMAINS.policies(Host(settings=story.settings, actions=DOMAINS.actions, root=True))
+    story.engine.commands.reload(policies, concurrency=2, allow=frozenset())
+    await story.quiet()
+    last = story.engine.queries.last_run
+    assert last is not None
+    assert [(str(each.kind), each.subject) for each in last.triggers] == [("config-applied", "configuration")]

@@ -63,11 +63,18 @@ class KernelEvent(EventKind):
     """A step that the previous process left open is settled. Attributes `run`, `verb`, `target`, `ended`, `note`."""
     CONFIG_CHANGED = "config-changed"
     """The configuration or a transform of the host has changed."""
+    CONFIG_APPLIED = "config-applied"
+    """A changed configuration, or changed transforms, are in force."""
 
     @property
     def is_cause(self) -> bool:
         """See `EventKind`."""
-        return self in (KernelEvent.SYNC, KernelEvent.BOOT, KernelEvent.CONFIG_CHANGED)
+        return self in (
+            KernelEvent.SYNC,
+            KernelEvent.BOOT,
+            KernelEvent.CONFIG_CHANGED,
+            KernelEvent.CONFIG_APPLIED,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from eventd.kernel.model.events import Event
@@ -77,6 +77,10 @@ class WorkloadReport:
     """Nothing was tried: a policy, or the state of the host, forbids it for as long as that does not change."""
     failing_verb: str = ""
     """The action that failed. It waits for its retry, and so do those after it."""
+
+    def again(self) -> WorkloadReport:
+        """Return what it says in a later run that did nothing for the workload."""
+        return replace(self, actions=0, seconds=0.0)
 
 
 @dataclass(frozen=True, slots=True)

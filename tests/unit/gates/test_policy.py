@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from eventd.gates.model import WorkloadGates
-from eventd.gates.model_predicate_atoms import UnitIs
+from eventd.gates.model_predicate_atoms import Present, UnitIs
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.kernel.model.verdicts import ALLOW, Hold, Verdict
 from eventd.platform.model_facts import ActiveState, LoadState, PlatformFact, UnitState
+from eventd.storage.model_facts import StorageFact
 from eventd.workloads.controller_judging import UNSEEN
 from eventd.workloads.model_actions import StartUnit
 from eventd.workloads.model_case import Case
@@ -57,3 +58,12 @@ def test_what_may_yet_come_gets_no_such_hint(state: UnitState | None, wanted: st
     found = asked(state, wanted, workload)
     assert isinstance(found, Hold)
     assert found.hint == ""
+
+
+def test_a_volume_that_is_away_says_how_it_comes_back() -> None:
+    """An ejected disk may be plugged in: then it is a command, and no cable, that is missing."""
+    requires = Present("volume:media", StorageFact.VOLUME, "media")
+    action = StartUnit("web", "web.service", digest="", why="", timeout=1.0)
+    found = gates(Case(action, None, UNSEEN, Records(), Facts(), WorkloadGates(requires=requires)))
+    assert isinstance(found, Hold)
+    assert "eventctl storage attach media" in found.hint
