@@ -155,6 +155,37 @@ def test_every_command_that_is_told_can_be_typed() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def patterns() -> list[tuple[re.Pattern[str], int]]:
+    """Return each text of the code as a pattern, with the length of what it says itself."""
+    found = []
+    for folder in SOURCES:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for _, text in strings(path):
+                own = [re.escape(part) for part in re.split(rf"{PLACEHOLDER}|{{\\w*}}", text)]
+                found.append((re.compile(".*".join(own)), sum(map(len, own))))
+    return found
+
+
+def quoted_hints() -> Iterator[tuple[str, str]]:
+    """Yield every hint in the output that a page shows: where, and the whole of it."""
+    for page in docs_pages.paths():
+        for _, block in docs_pages.blocks(docs_pages.text_of(page)):
+            for hint in re.findall(r"^ *hint: (.*)$", block, re.MULTILINE):
+                yield str(page), hint
+
+
+def test_a_page_shows_hints_as_the_code_says_them() -> None:
+    """When a hint is reworded, so is each page that shows it."""
+    known, shown = patterns(), [*quoted_hints()]
+    assert len(shown) > 10
+    wrong = [
+        f"{page}: {hint}"
+        for page, hint in shown
+        if max((own for pattern, own in known if pattern.fullmatch(hint)), default=0) < 0.3 * len(hint)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_the_check_finds_what_is_wrong() -> None:
     """A command that is none, an option that is none, and an argument too few."""
     assert is_accepted(["status", PLACEHOLDER, "says", "what"])
