@@ -1,11 +1,10 @@
-"""The live part of the wait graph: the system's units in systemd, and the owners of open TCP ports.
+"""Reads the live part of the wait graph: the units of the system manager, and the owners of open TCP ports.
 
-Reads over the connection that `eventd.platform.systemd.source` keeps, and from `sock_diag`; judges nothing, keeps
-nothing. Next: `eventd.waits`.
+Uses the connection of `eventd.platform.systemd.source`, and `sock_diag`. Keeps nothing. Next: `eventd.waits`.
 
-Reads the units that gates mention, and everything that those are ordered after or pull in; `After=` of a live unit
-includes the `Before=` of others. A unit is loaded while another loaded one names it, so this loads at most the gates'
-own units.
+It reads the units that gates mention, and all units that those are ordered after or pull in. `After=` of a live unit
+includes the `Before=` of others. A unit stays loaded while another loaded one names it, so this loads at most the units
+that gates mention.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from eventd.waits.model_build import DAEMON
 from eventd.waits.model_units import Listener, LiveGraph, mount_unit
 
 DEADLINE = 5.0
-"""Seconds for everything; a host of 250 units takes about 0.1."""
+"""Seconds for everything. A host with 250 units takes about 0.1 s."""
 MOST = 1000
 """How many units are read at most."""
 AT_ONCE = 16
-"""How many calls are in flight; systemd answers one after the other."""
+"""How many calls are in flight. systemd answers one after the other."""
 HOSTS = "/etc/hosts"
 _FOLLOWED = ("After", *(pull for pull in PULLS if pull != "PartOf"))
 
@@ -49,7 +48,7 @@ class LiveGraphReader:
     def __init__(
         self, facts: Facts, read: Callable[[str], Awaitable[LiveUnit]], *, hosts: str = HOSTS
     ) -> None:
-        """`facts`: the loaded units, and the uids of accounts. `read`: reads one unit from systemd."""
+        """Take `facts` (loaded units, uids of accounts) and `read`, which reads one unit from systemd."""
         self._facts = facts
         self._read = read
         self._hosts = hosts
@@ -81,7 +80,7 @@ class LiveGraphReader:
             return ()
 
     def _listeners(self, ports: Iterable[OpenPort], desired: Desired) -> Iterator[Listener]:
-        """Yield the ports of the system's units and of workloads; ports of other users matter for no gate."""
+        """Yield the open ports of system units and of workloads. No gate depends on ports of other users."""
         users: dict[int, str] = {}
         for name in desired.workloads:
             account = self._facts.get(FactKey(PlatformFact.ACCOUNT, name))
@@ -93,13 +92,13 @@ class LiveGraphReader:
                 yield Listener(port.host, port.port, port.owner.unit, scope)
 
     def _sockets(self) -> Iterator[str]:
-        """Yield the system's sockets that listen."""
+        """Yield the system's active socket units."""
         for key, value in self._facts.items(PlatformFact.UNIT, ""):
             if key.name.endswith(".socket") and isinstance(value, UnitState) and value.up:
                 yield key.name
 
     async def _units(self, wanted: Iterable[str]) -> tuple[LiveUnit, ...]:
-        """Read units, and what they wait for and pull in, one generation after the other."""
+        """Read units, then the units that these wait for and pull in, and so on."""
         found: dict[str, LiveUnit] = {}
         seen = set(todo := list(wanted))
         limit = asyncio.Semaphore(AT_ONCE)
@@ -120,7 +119,7 @@ class LiveGraphReader:
                     case EventdError(reason="disconnected" | "deadline"):
                         raise reply
                     case EventdError():
-                        pass  # unloaded meanwhile, or never loaded: the graph has no such unit
+                        pass  # it is not loaded, so it is not in the graph
                     case _:
                         raise reply
             todo = [name for name in dict.fromkeys(todo) if name not in seen]
@@ -140,7 +139,7 @@ class LiveGraphReader:
 
 
 def units_in_gates(desired: Desired) -> Iterator[str]:
-    """Yield the system's units that gates mention, by name or as a mount."""
+    """Yield the system units that gates mention, by name or as a mount."""
     for gates in read_gates(desired)[0].values():
         for predicate in (gates.requires, gates.expect):
             for atom in atoms(predicate) if predicate is not None else ():

@@ -1,6 +1,6 @@
-"""Reads folders of plain unit files for `eventctl gates --units`.
+"""Reads folders of plain unit files, for `eventctl gates --units`.
 
-Owns the meaning of a folder's entries for systemd (systemd.unit(5)); `eventd.waits.model_folder` makes units from them.
+Owns what the entries of a folder mean to systemd (systemd.unit(5)); `eventd.waits.model_folder` makes units of them.
 Writes nothing, and follows links to files only.
 """
 
@@ -51,7 +51,7 @@ def read_units(folders: Sequence[str]) -> UnitFiles:
             elif path.is_file():
                 files[path.name] = _read(path)
     for name, target in tuple(links.items()):
-        # A link whose target is outside of the folders counts as the file itself (NixOS installs units so).
+        # A link to a target outside of the folders counts as the file itself (NixOS installs units so).
         where = next((root / name for root in roots if (root / name).is_symlink()), None)
         if target not in files and target not in links and where is not None and where.is_file():
             files[name] = _read(where)
@@ -66,9 +66,9 @@ def read_waits(folders: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
 
 
 def read_scripts(paths: Iterable[str], folders: Sequence[str]) -> dict[str, str | None]:
-    """Return the text of each script that can be read; None for a file that is a program.
+    """Return the text of each script that can be read; None for a binary program.
 
-    A path is looked up as it is, and by its name beside the units: in a checkout, a host's scripts are elsewhere.
+    Each path is tried as it is, and then by its file name in the folders of units, where a checkout may have it.
     """
     found: dict[str, str | None] = {}
     for path in sorted(paths):

@@ -1,7 +1,6 @@
-"""`eventctl gates`: who waits for whom. The daemon's gates, or with `--units DIR` a lint of plain unit files.
+"""`eventctl gates`: who waits for whom. Shows the daemon's gates, or with `--units DIR` checks plain unit files.
 
-Shows a document (`eventd.waits.model_document`), whichever of the two it comes from: as text, JSON and a
-picture.
+Both give the same document (`eventd.waits.model_document`), shown as text, JSON or a picture.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
     from eventd.cli.terminal import Terminal
     from eventd.kernel.model.diagnostics import Diagnostic
 
-_TELLING = ("wait", "gate", "served")
+_LISTED_KINDS = ("wait", "gate", "served")
 MOST_SCRIPTS = 20
-"""Start scripts that are listed."""
+"""How many start scripts are listed."""
 
 
 def run(arguments: Any, terminal: Terminal) -> int:
-    """Show the daemon's gates; or lint, if there is a folder to."""
+    """Show the daemon's gates; with `--units`, check folders of units."""
     if arguments.units:
         return _lint(arguments, terminal)
     answer: Json = Client(arguments.socket).get(at("gates"))
@@ -49,7 +48,7 @@ def run(arguments: Any, terminal: Terminal) -> int:
 
 
 def _lint(arguments: Any, terminal: Terminal) -> int:
-    """Look through folders of units; USAGE where they or their waits.toml cannot be read."""
+    """Check folders of units. Return USAGE if they cannot be read, or their waits.toml has a mistake."""
     from eventd.cli.entry import fail  # noqa: PLC0415  it imports the commands
 
     try:
@@ -57,7 +56,7 @@ def _lint(arguments: Any, terminal: Terminal) -> int:
         drawn = _picture(arguments, terminal, picture, " ".join(arguments.units))
     except PermanentError as error:
         fail(error, arguments, terminal)
-        return codes.USAGE  # not 1, which says that something is circular
+        return codes.USAGE  # not 1, which means circular
     if arguments.json:
         terminal.json(answer)
     elif not drawn:
@@ -72,7 +71,7 @@ def _lint(arguments: Any, terminal: Terminal) -> int:
 
 
 def _read(folders: Sequence[str]) -> tuple[Json, Json, bool]:
-    """Return what there is to say, the part of it for a picture, and whether waits.toml has a mistake."""
+    """Return the answer, the part of it for a picture, and whether waits.toml has a mistake."""
     from eventd.waits.adapter_unit_folder import read_scripts, read_units, read_waits  # noqa: PLC0415
     from eventd.waits.model_build import folder_graph  # noqa: PLC0415
     from eventd.waits.model_cycles import cycles  # noqa: PLC0415
@@ -97,8 +96,8 @@ def _read(folders: Sequence[str]) -> tuple[Json, Json, bool]:
     ]
     mistakes += unknown
     specs = tuple(catalogue.specs.values())
-    said = frozenset([*(wait.unit.text for wait in waits), *(place.text for place in nothing)])
-    scripts = undeclared(specs, said, read_scripts(named(specs), folders))
+    declared = frozenset([*(wait.unit.text for wait in waits), *(place.text for place in nothing)])
+    scripts = undeclared(specs, declared, read_scripts(named(specs), folders))
     graph = folder_graph(catalogue, [*good, *found_waits(scripts)])
     found = cycles(graph)
     answer: Json = {
@@ -133,7 +132,7 @@ def _read(folders: Sequence[str]) -> tuple[Json, Json, bool]:
 
 
 def _undeclared(terminal: Terminal, answer: Json) -> None:
-    """Write the start scripts whose waits nobody declared: a clean graph says nothing about them."""
+    """Write the start scripts whose waits are not declared. The graph does not have them."""
     scripts = show.items(answer, "undeclared")
     if not scripts:
         return
@@ -155,7 +154,7 @@ def _undeclared(terminal: Terminal, answer: Json) -> None:
 
 
 def _summary(answer: Json, *, incomplete: bool) -> str:
-    """Return the last line; what was not declared is no clean bill."""
+    """Return the last line. With undeclared scripts, "none is circular" is only true of what is known."""
     scripts, cycles = len(show.items(answer, "undeclared")), len(show.items(answer, "cycles"))
     parts = [f"{count(answer['units'], 'unit')}, {count(answer['waits'], 'wait')}"]
     if scripts:
@@ -170,7 +169,7 @@ def _summary(answer: Json, *, incomplete: bool) -> str:
 
 
 def _picture(arguments: Any, terminal: Terminal, answer: Json, title: str) -> bool:
-    """Write the picture if one is asked for; tell whether it went to the output."""
+    """Write the picture if `--svg` is given; return whether it went to standard output."""
     if not arguments.svg:
         return False
     from eventd.waits.model_svg import draw  # noqa: PLC0415
@@ -198,7 +197,7 @@ def _notes(terminal: Terminal, answer: Json) -> None:
 
 
 def _gates(terminal: Terminal, answer: Json) -> None:
-    """Write the gates, those that are shut first, each with what is missing."""
+    """Write the gates with what is missing, those that are shut first."""
     gates = sorted(show.items(answer, "gates"), key=lambda gate: gate.get("holds") is True)
     rows = []
     for gate in gates:
@@ -219,26 +218,26 @@ def _gates(terminal: Terminal, answer: Json) -> None:
 
 
 def _missing(value: object) -> object:
-    """Return what is missing: a sentence, or an object that has one."""
+    """Return the sentence of something that is missing: the value itself, or a field of it."""
     if isinstance(value, dict):
         return value.get("sentence") or value.get("text", "")
     return value
 
 
 def _edges(terminal: Terminal, answer: Json) -> None:
-    """Write who waits for what, and who answers that."""
-    told = [edge for edge in show.items(answer, "edges") if edge.get("kind") in _TELLING]
-    if told:
+    """Write who waits for what, and who answers."""
+    listed = [edge for edge in show.items(answer, "edges") if edge.get("kind") in _LISTED_KINDS]
+    if listed:
         terminal.line()
-    for edge in told:
+    for edge in listed:
         terminal.paragraph(clean(edge.get("sentence", "")), style="red" if edge.get("circular") else "")
 
 
 def _cycles(terminal: Terminal, answer: Json) -> None:
-    """Spell out each cycle: a sentence per edge, what comes of it, the ways out and those that are none."""
+    """Write each cycle: a sentence per edge, the outcome, the changes that break it, and those that do not."""
     for cycle in show.items(answer, "cycles"):
-        said = terminal.paint("circular", "red")
-        terminal.line(f"{said}: {clean(cycle.get('headline', ''))}")
+        circular = terminal.paint("circular", "red")
+        terminal.line(f"{circular}: {clean(cycle.get('headline', ''))}")
         for number, sentence in enumerate(show.items(cycle, "sentences"), 1):
             terminal.paragraph(f"  {number}. {clean(sentence)}")
         terminal.paragraph(f"  so {clean(cycle.get('outcome', ''))}")

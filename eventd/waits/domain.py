@@ -1,4 +1,4 @@
-"""The domain waits: what it adds to eventd."""
+"""What the domain `waits` adds to eventd."""
 
 from __future__ import annotations
 

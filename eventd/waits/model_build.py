@@ -1,7 +1,7 @@
-"""The wait graphs: of a folder of unit files with a `waits.toml`, and of a host's desired state.
+"""Builds the wait graph of a folder of unit files with a `waits.toml`, or of a host's desired state.
 
-Pure. Puts `model_ordering` and `model_asking` together, and adds what eventd itself does: it starts nothing of a
-workload before its `requires` holds, and calls it healthy once `expect` does. Next: `eventd.waits.model_cycles`.
+Pure. Combines `model_ordering` and `model_requirements`, and adds what eventd does: it starts nothing of a workload
+before `requires` holds, and the workload is healthy once `expect` holds. Next: `eventd.waits.model_cycles`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from eventd.gates.model_predicate_atoms import Answers, Present, UnitIs
 from eventd.gates.model_predicate_scope import quadlet_files
 from eventd.gates.model_predicates import Predicate
 from eventd.unitfiles.model_quadlet import KINDS, split
-from eventd.waits.model_asking import Ask, need
 from eventd.waits.model_catalogue import Catalogue, Key, by_key, node_of
 from eventd.waits.model_declared import Stage, Wait
 from eventd.waits.model_draft import Draft, at
@@ -22,6 +21,7 @@ from eventd.waits.model_gates import Part, PlacedGates, placed_gates
 from eventd.waits.model_graph import Edge, EdgeKind, Graph, Node, NodeKind, Phase, Point
 from eventd.waits.model_ordering import add_units, order
 from eventd.waits.model_quadlets import spec_of_quadlet
+from eventd.waits.model_requirements import Requirement, add_requirement
 from eventd.waits.model_serving import Server
 from eventd.waits.model_units import LiveGraph, Relation, UnitSpec, spec_of_file, spec_of_live
 
@@ -29,7 +29,7 @@ DAEMON = "eventd.service"
 
 
 def folder_graph(catalogue: Catalogue, waits: Iterable[Wait]) -> Graph:
-    """Return the graph of plain units and of what their scripts wait for; what waits name has to exist."""
+    """Return the graph of plain units and what their scripts wait for. The units that waits name have to exist."""
     draft = Draft()
     add_units(draft, catalogue)
     for wait in waits:
@@ -38,7 +38,7 @@ def folder_graph(catalogue: Catalogue, waits: Iterable[Wait]) -> Graph:
 
 
 def desired_graph(desired: Desired, live: LiveGraph, hostnames: frozenset[str] = frozenset()) -> Graph:
-    """Return the graph of a host: its system's units as they are, its workloads as they are wanted."""
+    """Return the graph of a host: its system units as they are, its workloads as desired."""
     gates = placed_gates(desired)
     specs = [spec_of_live(unit) for unit in live.units]
     containers: dict[Key, str] = {}
@@ -62,7 +62,7 @@ def desired_graph(desired: Desired, live: LiveGraph, hostnames: frozenset[str] =
 
 
 def workload_specs(workload: Workload) -> tuple[UnitSpec, ...]:
-    """Return the specs of a workload's units, as its user's manager will have them."""
+    """Return the specs of a workload's units, as its user manager will have them."""
     files = quadlet_files(workload)
     found: list[UnitSpec] = []
     for unit in workload.units:
@@ -76,7 +76,7 @@ def workload_specs(workload: Workload) -> tuple[UnitSpec, ...]:
 
 
 def _wait(draft: Draft, catalogue: Catalogue, wait: Wait) -> None:
-    """Add what a unit's script waits for: it holds up the end of its start, its answering, or neither."""
+    """Add what a unit's script waits for. It delays the end of the unit's start, its service, or neither."""
     spec = catalogue.find(wait.unit.text)
     assert spec is not None, "names are checked before"
     stage = wait.stage or _guess(spec, wait.predicate)
@@ -98,18 +98,20 @@ def _wait(draft: Draft, catalogue: Catalogue, wait: Wait) -> None:
         )
     for phase, subject in points:
         place = wait.place
-        ask = Ask(Point(node, phase), EdgeKind.WAIT, subject, place.file, place.line, place.text, servers)
-        need(draft, catalogue, ask, wait.predicate)
+        requirement = Requirement(
+            Point(node, phase), EdgeKind.WAIT, subject, place.file, place.line, place.text, servers
+        )
+        add_requirement(draft, catalogue, requirement, wait.predicate)
 
 
 def _server(catalogue: Catalogue, text: str) -> UnitSpec | None:
-    """Return who `served_by` names: a unit of the system, or `WORKLOAD/UNIT`."""
+    """Return the unit that `served_by` names: a system unit, or `WORKLOAD/UNIT`."""
     scope, _, name = text.rpartition("/")
     return catalogue.find(name, scope)
 
 
 def _guess(spec: UnitSpec, predicate: Predicate) -> Stage:
-    """Return which command waits where that is not said: one that names what is waited for, or the main."""
+    """Return which command waits if `stage` is not set: one that names what is waited for, or else the main one."""
     match predicate:
         case Answers(target=probe):
             subject = probe.host
@@ -123,7 +125,7 @@ def _guess(spec: UnitSpec, predicate: Predicate) -> Stage:
 
 
 def _workload(draft: Draft, catalogue: Catalogue, workload: Workload) -> None:
-    """Add a workload, its units, and the order in which eventd starts those."""
+    """Add a workload, its units, and the order in which eventd starts them."""
     node = f"workload:{workload.name}"
     draft.inner(node, Phase.UP, Phase.BEGIN)
     draft.inner(node, Phase.HEALTHY, Phase.UP)
@@ -150,12 +152,12 @@ def _workload(draft: Draft, catalogue: Catalogue, workload: Workload) -> None:
         for name in unit.after:
             earlier = catalogue.find(name, workload.name)
             if earlier is not None:
-                why = "eventd starts what a unit needs before it"
+                why = "eventd starts the dependencies of a unit before it"
                 draft.edges.append(order(draft, spec, earlier, Relation("After", name, spec.file), why))
 
 
 def _gates(draft: Draft, catalogue: Catalogue, gates: PlacedGates) -> None:
-    """Add what a workload requires, and what it expects."""
+    """Add what a workload requires and expects."""
     name = gates.workload
     for parts, key, phase, subject in (
         (gates.requires, "requires", Phase.BEGIN, f"eventd starts nothing of workload {name}"),
@@ -174,12 +176,14 @@ def _gate(
     point: Point,
     subject: str,
 ) -> None:
-    """Add a gate as a node of its own, so that a picture shows it; it holds its workload back."""
+    """Add a gate that its workload waits for. It is a node of its own, so that a picture shows it."""
     node = f"gate:{workload}/{key}"
     label = f"{workload} starts when" if key == "requires" else f"{workload} is healthy when"
     draft.nodes[node] = Node(node, NodeKind.GATE, label, workload)
     draft.edges.append(Edge(point, Point(node, Phase.UP), EdgeKind.INNER))
     for part in parts:
         place = part.place
-        ask = Ask(Point(node, Phase.UP), EdgeKind.GATE, subject, place.file, place.line, place.text)
-        need(draft, catalogue, ask, part.predicate)
+        requirement = Requirement(
+            Point(node, Phase.UP), EdgeKind.GATE, subject, place.file, place.line, place.text
+        )
+        add_requirement(draft, catalogue, requirement, part.predicate)

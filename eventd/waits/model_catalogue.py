@@ -1,6 +1,6 @@
-"""The units a graph is made of, by manager and name: the system's and each workload's are different worlds.
+"""The units of a graph, by manager and name: the system manager and each user manager have separate names.
 
-Pure. Owns nothing but the look-up: aliases, and which unit runs a container. Next: `model_ordering` and `model_asking`.
+Pure. Owns the look-up: aliases, and which unit runs a container. Next: `model_ordering` and `model_requirements`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from eventd.waits.model_units import Listener, UnitSpec
 
 Key = tuple[str, str]
-"""Scope (empty: the system's manager) and name."""
+"""Scope (empty for the system manager) and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything that is known of units."""
+    """All known units."""
 
     specs: Mapping[Key, UnitSpec]
     aliases: Mapping[Key, str] = field(default_factory=dict)
-    """Another name -> the name."""
+    """Alias -> the unit's name."""
     listeners: tuple[Listener, ...] = ()
     hostnames: frozenset[str] = frozenset()
     """Names of this host besides localhost, in lower case."""
@@ -28,7 +28,7 @@ class Catalogue:
     """Workload and container -> the unit that runs it."""
 
     def find(self, name: str, scope: str = "") -> UnitSpec | None:
-        """Return a unit, aliases followed; None if nobody defines it."""
+        """Return a unit by name or alias; None if there is none."""
         return self.specs.get((scope, self.aliases.get((scope, name), name)))
 
     def names(self, scope: str = "") -> frozenset[str]:
@@ -37,7 +37,7 @@ class Catalogue:
 
 
 def by_key(specs: Iterable[UnitSpec]) -> dict[Key, UnitSpec]:
-    """Return specs by scope and name; of two with one name, the later."""
+    """Return specs by scope and name; of two with the same name, the later one."""
     return {(spec.scope, spec.name): spec for spec in specs}
 
 

@@ -1,7 +1,7 @@
 """Finds waits that can never end: the unreachable points of a graph, and the cycles that make them so.
 
-Pure. A point is reachable if all points that it waits for are (or one of them, if they are alternatives): the least
-fixed point. Every other point waits, directly or not, for itself. Looking for any cycle instead would ignore
+Pure. A point is reachable if all points that it waits for are reachable, or one of them if they are alternatives (the
+least fixed point). Every other point waits for itself, directly or indirectly. A plain search for cycles would ignore
 alternatives and raise false alarms. Next: `eventd.waits.model_sentences` and `model_remedies`.
 """
 
@@ -18,33 +18,33 @@ WAITS = frozenset({EdgeKind.WAIT, EdgeKind.GATE})
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """A way round: each edge's awaited node is the next edge's waiter."""
+    """A closed path: the awaited node of each edge is the waiter of the next."""
 
-    way: tuple[Edge, ...]
+    path: tuple[Edge, ...]
     """Begins with a wait, if there is one."""
 
     @property
     def edges(self) -> tuple[Edge, ...]:
         """The edges to report: all but the inner ones."""
-        return tuple(edge for edge in self.way if edge.kind is not EdgeKind.INNER)
+        return tuple(edge for edge in self.path if edge.kind is not EdgeKind.INNER)
 
     @property
     def waits(self) -> tuple[Edge, ...]:
-        """The edges that a script or a gate makes; none: systemd's ordering alone is circular."""
+        """The edges of scripts and gates. If there is none, systemd's ordering alone is circular."""
         return tuple(edge for edge in self.edges if edge.kind in WAITS)
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Who is in it, in order."""
-        return tuple(dict.fromkeys(edge.waiter.node for edge in self.way))
+        """Its nodes, in order."""
+        return tuple(dict.fromkeys(edge.waiter.node for edge in self.path))
 
     @property
     def key(self) -> frozenset[tuple[Point, Point]]:
-        """Identifies the cycle: who waits for whom, however often that is written."""
-        return frozenset((edge.waiter, edge.awaited) for edge in self.way)
+        """Identifies the cycle by who waits for whom, however often that is written."""
+        return frozenset((edge.waiter, edge.awaited) for edge in self.path)
 
 
-def never(graph: Graph) -> frozenset[Point]:
+def unreachable(graph: Graph) -> frozenset[Point]:
     """Return the unreachable points."""
     needs = by_waiter(graph.edges)
     waiting_for: dict[Point, list[Point]] = {}
@@ -54,31 +54,31 @@ def never(graph: Graph) -> frozenset[Point]:
         waiting_for.setdefault(edge.awaited, []).append(edge.waiter)
         points.update((edge.waiter, edge.awaited))
     for point, edges in needs.items():
-        left[point] = 1 if point in graph.either else len(edges)
+        left[point] = 1 if point in graph.any_of else len(edges)
     ready = deque(point for point in points if point not in left)
-    come = set(ready)
+    reached = set(ready)
     while ready:
         for waiter in waiting_for.get(ready.popleft(), ()):
             left[waiter] -= 1
-            if left[waiter] <= 0 and waiter not in come:
-                come.add(waiter)
+            if left[waiter] <= 0 and waiter not in reached:
+                reached.add(waiter)
                 ready.append(waiter)
-    return frozenset(points - come)
+    return frozenset(points - reached)
 
 
 def cycles(graph: Graph) -> tuple[Cycle, ...]:
-    """Return the cycles that keep points from coming: the shortest through each wait, each once.
+    """Return the cycles that make points unreachable: the shortest one through each wait, each once.
 
-    Where systemd's ordering alone is circular, one shortest cycle per knot of units that are started
-    together.
+    If systemd's ordering alone is circular: one shortest cycle per strongly connected component of units that are
+    started together.
     """
-    stuck = never(graph)
+    stuck = unreachable(graph)
     if not stuck:
         return ()
     edges = [edge for edge in graph.edges if edge.waiter in stuck and edge.awaited in stuck]
     found: dict[frozenset[tuple[Point, Point]], Cycle] = {}
-    for knot in _knots(stuck, by_waiter(edges)):
-        inside = [edge for edge in edges if edge.waiter in knot and edge.awaited in knot]
+    for component in _components(stuck, by_waiter(edges)):
+        inside = [edge for edge in edges if edge.waiter in component and edge.awaited in component]
         waits = [edge for edge in inside if edge.kind in WAITS]
         for cycle in [_through(wait, by_waiter(inside)) for wait in waits] or _orders(graph, inside):
             found.setdefault(cycle.key, cycle)
@@ -87,7 +87,7 @@ def cycles(graph: Graph) -> tuple[Cycle, ...]:
 
 
 def _least(found: Collection[Cycle]) -> list[Cycle]:
-    """Leave out cycles that contain all the waits of a smaller one, which has to be broken first."""
+    """Leave out cycles that contain all waits of a smaller one, which has to be broken first."""
     waits = {cycle.key: frozenset(cycle.waits) for cycle in found}
     return [c for c in found if not any(other and other < waits[c.key] for other in waits.values())]
 
@@ -97,9 +97,9 @@ def _through(start: Edge, edges: Mapping[Point, list[Edge]]) -> Cycle:
 
 
 def _orders(graph: Graph, inside: list[Edge]) -> Iterator[Cycle]:
-    """Yield the shortest cycle of each knot that remains among units that one of them, or the boot, starts.
+    """Yield a shortest cycle of each component among units that are started together, by one of them or by the boot.
 
-    systemd looks for ordering cycles within a transaction: what is never started together is in no cycle.
+    systemd looks for ordering cycles within one transaction, so units that are never started together form none.
     """
     points = {edge.waiter for edge in inside}
     nodes = {point.node for point in points}
@@ -111,11 +111,11 @@ def _orders(graph: Graph, inside: list[Edge]) -> Iterator[Cycle]:
         seen.add(together)
         edges = [e for e in inside if e.waiter.node in together and e.awaited.node in together]
         needs = by_waiter(edges)
-        for knot in _knots({point for point in points if point.node in together}, needs):
-            within = [e for e in edges if e.waiter in knot and e.awaited in knot]
+        for component in _components({point for point in points if point.node in together}, needs):
+            within = [e for e in edges if e.waiter in component and e.awaited in component]
             starts = sorted((e for e in within if e.kind is not EdgeKind.INNER), key=lambda e: e.waiter)
-            ways = [_through(start, by_waiter(within)) for start in starts]
-            yield min(ways, key=lambda cycle: len(cycle.edges))
+            found = [_through(start, by_waiter(within)) for start in starts]
+            yield min(found, key=lambda cycle: len(cycle.edges))
 
 
 def _started_by(root: str, pulls: Mapping[str, frozenset[str]]) -> set[str]:
@@ -128,7 +128,7 @@ def _started_by(root: str, pulls: Mapping[str, frozenset[str]]) -> set[str]:
 
 
 def _shortest(start: Point, goal: Point, edges: Mapping[Point, list[Edge]]) -> tuple[Edge, ...]:
-    """Return the shortest way, inner edges for nothing; within a knot there always is one."""
+    """Return the shortest path, where inner edges cost nothing. Within a component there always is one."""
     came: dict[Point, Edge | None] = {start: None}
     queue = deque([start])
     while goal not in came:
@@ -140,15 +140,15 @@ def _shortest(start: Point, goal: Point, edges: Mapping[Point, list[Edge]]) -> t
                     queue.appendleft(edge.awaited)
                 else:
                     queue.append(edge.awaited)
-    way: list[Edge] = []
+    path: list[Edge] = []
     at = goal
     while (last := came[at]) is not None:
-        way.append(last)
+        path.append(last)
         at = last.waiter
-    return tuple(reversed(way))
+    return tuple(reversed(path))
 
 
-def _knots(points: Iterable[Point], needs: Mapping[Point, list[Edge]]) -> list[frozenset[Point]]:
+def _components(points: Iterable[Point], needs: Mapping[Point, list[Edge]]) -> list[frozenset[Point]]:
     """Return the strongly connected components that have a cycle (Tarjan, without recursion)."""
     index: dict[Point, int] = {}
     low: dict[Point, int] = {}
@@ -179,9 +179,9 @@ def _knots(points: Iterable[Point], needs: Mapping[Point, list[Edge]]) -> list[f
                 if work:
                     low[work[-1][0]] = min(low[work[-1][0]], low[point])
                 if low[point] == index[point]:
-                    knot = set(stack[stack.index(point) :])
-                    del stack[len(stack) - len(knot) :]
-                    on_stack -= knot
-                    if len(knot) > 1 or any(edge.awaited == point for edge in needs.get(point, ())):
-                        found.append(frozenset(knot))
+                    component = set(stack[stack.index(point) :])
+                    del stack[len(stack) - len(component) :]
+                    on_stack -= component
+                    if len(component) > 1 or any(edge.awaited == point for edge in needs.get(point, ())):
+                        found.append(frozenset(component))
     return found

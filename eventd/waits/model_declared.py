@@ -1,4 +1,4 @@
-"""Parses `waits.toml`: what the scripts of a folder of units wait for. Every error has its place.
+"""Parses `waits.toml`: what the scripts of a folder of units wait for. Every error has a file and a line.
 
 Pure. The file is beside the units that `eventctl gates --units` reads; docs/how-to/gates.md shows one.
 Next: `eventd.waits.model_build`.
@@ -23,11 +23,11 @@ from eventd.kernel.model.toml_lines import locate
 NAME = "waits.toml"
 KEYS = ("unit", "for", "served_by", "stage", "before_serving")
 NOTHING = "waits_for_nothing"
-"""At the top of the file: units whose start scripts are known to wait for nothing."""
+"""A key at the top of the file: units whose start scripts are known to wait for nothing."""
 
 
 class Stage(StrEnum):
-    """Which of a unit's commands waits."""
+    """The command of a unit that waits."""
 
     PRE = "pre"
     """`ExecStartPre=`: before anything else of the unit."""
@@ -44,17 +44,17 @@ class Wait:
     unit: Located
     predicate: Predicate
     place: Located
-    """The text that is waited for."""
+    """The predicate as written."""
     served_by: tuple[Located, ...] = ()
-    """Who answers; with several, one of them is enough."""
+    """The servers; if there are several, one of them is enough."""
     stage: Stage | None = None
-    """None: not said."""
+    """None if it is not set."""
     before_serving: bool = False
-    """Whether it waits before it can answer itself; a health gate at its end waits after that."""
+    """Whether it waits before it can answer. A health check at the end of a start waits after that."""
 
 
 def parse_waits(content: bytes, file: str = NAME) -> tuple[tuple[Wait, ...], tuple[Diagnostic, ...]]:
-    """Read a `waits.toml`; a `[[wait]]` with a mistake in it is left out."""
+    """Parse a `waits.toml`. A `[[wait]]` with a mistake is left out."""
     try:
         text = content.decode().replace("\r\n", "\n")
         data, lines = tomllib.loads(text), locate(text)
@@ -88,7 +88,7 @@ def parse_nothing(content: bytes, file: str = NAME) -> tuple[Located, ...]:
 
 
 class _Reader:
-    """One file."""
+    """Reads the tables of one file."""
 
     def __init__(self, file: str, lines: Mapping[tuple[str | int, ...], int]) -> None:
         self.file = file
@@ -155,7 +155,7 @@ class _Reader:
 def check_names(
     waits: Iterable[Wait], units: Iterable[str], nothing: Iterable[Located] = ()
 ) -> tuple[Diagnostic, ...]:
-    """Return an error for each unit that the file names and that does not exist."""
+    """Return an error for each unit in the file that does not exist."""
     known = set(units)
     found: list[Diagnostic] = []
     places = [(place, NOTHING) for place in nothing]

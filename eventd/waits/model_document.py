@@ -1,6 +1,6 @@
 """The wait graph as a document, for `GET /v1/gates` and `eventctl gates`.
 
-Pure. A host has hundreds of units whose order matters for no wait; `relevant` leaves those out. Next:
+Pure. On a host, the order of hundreds of units matters for no wait; `relevant` leaves those out. Next:
 `eventd.waits.model_svg` and the API.
 """
 
@@ -17,12 +17,12 @@ from eventd.waits.model_remedies import RemedyKind, remedies
 from eventd.waits.model_sentences import headline, outcome, steps
 
 MOST = 80
-"""How many optional nodes a picture has."""
+"""How many optional nodes a picture may have."""
 _ASKED = frozenset({*WAITS, EdgeKind.SERVED})
 
 
 class NodeRow(TypedDict):
-    """What waits, or is waited for."""
+    """Something that waits, or is waited for."""
 
     id: str
     kind: NodeKind
@@ -43,11 +43,11 @@ EdgeRow = TypedDict(
         "circular": bool,
     },
 )
-"""What waits for what, and where that is written."""
+"""Who waits for what, and where that is written."""
 
 
-class WayOut(TypedDict):
-    """A change of a file, and whether it ends the wait."""
+class RemedyRow(TypedDict):
+    """A change of a file, and whether it breaks the cycle."""
 
     kind: RemedyKind
     text: str
@@ -56,17 +56,17 @@ class WayOut(TypedDict):
 
 
 class CycleRow(TypedDict):
-    """What waits for itself, and the ways out."""
+    """A circular wait, and the changes that may break it."""
 
     headline: str
     nodes: list[str]
     sentences: list[str]
     outcome: str
-    ways: list[WayOut]
+    ways: list[RemedyRow]
 
 
 class WaitGraph(TypedDict):
-    """The graph of who waits for whom."""
+    """Who waits for whom."""
 
     nodes: list[NodeRow]
     edges: list[EdgeRow]
@@ -75,9 +75,9 @@ class WaitGraph(TypedDict):
 
 
 def document(graph: Graph, found: Iterable[Cycle]) -> WaitGraph:
-    """Return nodes, edges, cycles with their ways out, and notes, as JSON has them."""
+    """Return nodes, edges, cycles with their remedies, and notes."""
     cycles = tuple(found)
-    circular = {(edge.waiter, edge.awaited) for cycle in cycles for edge in cycle.way}
+    circular = {(edge.waiter, edge.awaited) for cycle in cycles for edge in cycle.path}
     return {
         "nodes": [
             {"id": node.id, "kind": node.kind, "label": node.label, "scope": node.scope}
@@ -116,9 +116,9 @@ def _cycle(graph: Graph, cycle: Cycle) -> CycleRow:
 
 
 def relevant(graph: Graph, found: Iterable[Cycle], most: int = MOST) -> Graph:
-    """Return the part of the graph that is about waiting: workloads, gates, what they ask for, who answers.
+    """Return the part of the graph that is about waiting: workloads, gates, what they wait for, and who answers.
 
-    Where nothing waits, the units that were put in an order by hand; as many as fit into `most`.
+    If nothing waits: the units with a written ordering, as many as fit into `most`.
     """
     keep = {node for cycle in found for node in cycle.nodes}
     for edge in graph.edges:

@@ -1,7 +1,7 @@
-"""A folder of unit files as a catalogue: drop-ins, aliases, masks, templates, `.wants/` folders.
+"""Makes a catalogue of a folder of unit files: drop-ins, aliases, masks, templates, `.wants/` folders.
 
-Pure: `eventd.waits.adapter_unit_folder` has read the files. Knows how systemd finds and puts together a unit
-(systemd.unit(5)), and fills in the targets that every system has. Next: `eventd.waits.model_build`.
+Pure; `eventd.waits.adapter_unit_folder` reads the files. Owns how systemd assembles a unit (systemd.unit(5)), and adds
+the targets that every system has. Next: `eventd.waits.model_build`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _STANDARD: Mapping[str, tuple[str, ...]] = {
     "multi-user.target": ("basic.target",),
     "graphical.target": ("multi-user.target",),
 }
-"""Targets that systemd installs -> what they are `After=` (systemd.special(7)): for folders without them."""
+"""Standard targets -> their `After=` (systemd.special(7)), for folders that do not have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """A file and where it stands."""
+    """A file and its path."""
 
     path: str
     content: bytes
@@ -48,12 +48,12 @@ class TextFile:
 
 @dataclass(frozen=True, slots=True)
 class UnitFiles:
-    """What a folder has, by the names systemd goes by."""
+    """The entries of folders, by unit name."""
 
     files: Mapping[str, TextFile] = field(default_factory=dict)
-    """File name -> file; templates too."""
+    """File name -> file, including templates."""
     links: Mapping[str, str] = field(default_factory=dict)
-    """File name of a symlink -> the name it leads to."""
+    """File name of a symlink -> the file name of its target."""
     masked: frozenset[str] = frozenset()
     drop_ins: Mapping[str, Mapping[str, TextFile]] = field(default_factory=dict)
     """`web.service` (of `web.service.d/`) -> file name -> file."""
@@ -62,9 +62,9 @@ class UnitFiles:
 
 
 def read_catalogue(found: UnitFiles, named: Iterable[str] = ()) -> tuple[Catalogue, tuple[Diagnostic, ...]]:
-    """Return the units of a folder, and what is wrong with the syntax of their files.
+    """Return the units of a folder, and the syntax errors in their files.
 
-    Of a template there are the instances that anything names: a unit, a `.wants/` folder, `named`.
+    Of a template, it has the instances that a unit, a `.wants/` folder or `named` names.
     """
     return _Assembly(found).result(named)
 
@@ -100,7 +100,7 @@ class _Assembly:
         return catalogue, tuple(each for found in self.diagnostics.values() for each in found)
 
     def add(self, name: str, file: str = "") -> None:
-        """Add a unit from its file; for an instance, from the template's."""
+        """Add a unit. `file`: the template's file, for an instance."""
         base = self.found.files[file or name]
         read = self.parsed(base)
         quadlet = split(name)[1] in KINDS
@@ -129,7 +129,7 @@ class _Assembly:
         return unit
 
     def drop_ins(self, name: str) -> list[TextFile]:
-        """Return the drop-ins of a unit in the order they are read; of one name, the most specific counts."""
+        """Return the drop-ins of a unit in their order; of several with one file name, the most specific."""
         by_name: dict[str, TextFile] = {}
         for folder in sorted(drop_in_folders(name), key=lambda each: (each != name, -len(each))):
             for conf, file in self.found.drop_ins.get(folder, {}).items():
@@ -137,7 +137,7 @@ class _Assembly:
         return [by_name[conf] for conf in sorted(by_name)]
 
     def resolve(self, name: str) -> None:
-        """Make a name known: an alias, or an instance of a template."""
+        """Add an alias, or an instance of a template, under its name."""
         if name in self.specs or name in self.found.masked:
             return
         target = self.found.links.get(name, "")
@@ -156,7 +156,7 @@ class _Assembly:
             self.add(name, template)
 
     def standard(self) -> None:
-        """Add the targets of every system that anything is ordered by, and the folder does not have."""
+        """Add the standard targets that units refer to and the folder does not have."""
         todo = [each.other for spec in self.specs.values() for each in spec.relations]
         while todo:
             name = todo.pop()

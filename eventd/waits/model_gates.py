@@ -1,6 +1,6 @@
-"""The gates of a workload for the graph: each text with what it means and where it was written.
+"""The gates of a workload for the graph: each predicate with the place where it is written.
 
-Pure. A text that cannot be read is left out: `eventd.gates.model` refuses its workload. Next: `model_build`.
+Pure. An invalid predicate is left out: `eventd.gates.model` refuses its workload. Next: `model_build`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eventd.kernel.model.located import Located
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text of `requires` or of `[health] expect`."""
+    """One predicate of `requires` or of `[health] expect`."""
 
     predicate: Predicate
     place: Located
@@ -26,7 +26,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PlacedGates:
-    """What a workload requires and expects, text by text."""
+    """What a workload requires and expects."""
 
     workload: str
     requires: tuple[Part, ...]

@@ -1,7 +1,7 @@
-"""The wait graph: points in the life of units, workloads and URLs, and the order in which they can come.
+"""The wait graph: points in the life of units, workloads and URLs, and which of them come after which.
 
-Owns the values and nothing else. An edge says "`waiter` does not come before `awaited`"; all edges of a
-point have to be met, except at a point in `either`, where one is enough. Next: `eventd.waits.model_cycles`.
+Pure values. An edge says "`waiter` does not come before `awaited`". A point waits for all of its edges, except a point
+in `any_of`, which waits for one of them. Next: `eventd.waits.model_cycles`.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import NamedTuple
 
 
 class NodeKind(StrEnum):
-    """What waits, or is waited for."""
+    """The kind of something that waits, or is waited for."""
 
     UNIT = "unit"
     WORKLOAD = "workload"
     GATE = "gate"
     ANSWER = "answer"
-    """A URL, a port or a name: something on the network that is probed."""
+    """A URL, a port or a host name, which is probed."""
     FACT = "fact"
-    """A mount, a device, a login: something that no unit of the graph brings about."""
+    """A mount, a device or a login, which no unit of the graph brings about."""
 
 
 class Phase(StrEnum):
     """Points in the life of a node, in this order."""
 
     BEGIN = "begin"
-    """A unit's start job is no longer held back and runs; eventd starts a workload's units."""
+    """The start job of a unit begins to run; eventd begins to start a workload."""
     SERVES = "serves"
     """Its processes can answer."""
     UP = "up"
-    """Its start job has ended; all units of a workload are up; a gate holds; a URL answers."""
+    """The start job of a unit has ended; all units of a workload are up; a gate holds; a URL answers."""
     HEALTHY = "healthy"
     """A workload is verified."""
 
@@ -45,20 +45,20 @@ class Point(NamedTuple):
 
 
 class EdgeKind(StrEnum):
-    """Why one comes after the other."""
+    """Why one point comes after another."""
 
     WAIT = "wait"
     """A script waits for it."""
     GATE = "gate"
-    """A gate of eventd asks for it."""
+    """A gate of eventd requires it."""
     SERVED = "served"
-    """It is who answers."""
+    """It answers at the address."""
     ORDER = "order"
-    """`After=` or `Before=`, written down or implied by systemd."""
+    """`After=` or `Before=`, written or implied by systemd."""
     PART = "part"
     """A unit belongs to a workload."""
     INNER = "inner"
-    """Two phases of one node; not reported."""
+    """Between two phases of one node; not reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class Node:
     kind: NodeKind
     label: str
     scope: str = ""
-    """The workload it belongs to; empty for the system's."""
+    """The workload that it belongs to; empty for the system."""
     timeout: str = ""
-    """For a unit: when systemd ends its start, as a text: `15min`, `infinity`."""
+    """The start timeout of a unit, as written: `15min`, `infinity`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ class Edge:
     awaited: Point
     kind: EdgeKind
     sentence: str = ""
-    """As a sentence without a full stop."""
+    """What it says, as a sentence without a full stop."""
     file: str = ""
     line: int = 0
     setting: str = ""
-    """What was written there: `After=deploy-proxy.service`; empty if systemd implies it."""
+    """What is written there: `After=deploy-proxy.service`; empty if systemd implies it."""
 
     @property
     def place(self) -> str:
@@ -96,16 +96,16 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Nodes and edges; immutable, so that a remedy is tried on a copy."""
+    """Nodes and edges. Immutable: a remedy is tried on a copy."""
 
     nodes: Mapping[str, Node]
     edges: tuple[Edge, ...]
-    either: frozenset[Point] = field(default_factory=frozenset)
-    """Points that come as soon as one of the awaited has: alternatives."""
+    any_of: frozenset[Point] = field(default_factory=frozenset)
+    """Points whose edges are alternatives: they come as soon as one awaited point has."""
     pulls: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Unit -> units whose start it asks for: they are started together."""
+    """Unit -> units that it pulls in: they are started together."""
     notes: tuple[str, ...] = ()
-    """What could not be taken into account, each as a sentence."""
+    """What the graph does not cover, as sentences."""
 
     def without(self, *edges: Edge) -> Graph:
         """Return the graph without these edges."""
@@ -113,7 +113,7 @@ class Graph:
         return replace(self, edges=tuple(edge for edge in self.edges if edge not in gone))
 
     def plus(self, *edges: Edge) -> Graph:
-        """Return the graph with these edges too."""
+        """Return the graph with these edges added."""
         return replace(self, edges=(*self.edges, *edges))
 
     def label(self, node: str) -> str:
@@ -122,7 +122,7 @@ class Graph:
 
 
 def by_waiter(edges: Iterable[Edge]) -> Mapping[Point, list[Edge]]:
-    """Return the edges by the point that waits."""
+    """Return the edges by their waiters."""
     found: dict[Point, list[Edge]] = {}
     for edge in edges:
         found.setdefault(edge.waiter, []).append(edge)
@@ -130,7 +130,7 @@ def by_waiter(edges: Iterable[Edge]) -> Mapping[Point, list[Edge]]:
 
 
 def behind(edges: Iterable[Edge], point: Point) -> frozenset[Point]:
-    """Return the points that cannot come before `point`, whatever the way, alternatives not considered."""
+    """Return the points that wait for `point`, directly or indirectly. Alternatives are not considered."""
     waiting: dict[Point, list[Point]] = {}
     for edge in edges:
         waiting.setdefault(edge.awaited, []).append(edge.waiter)

@@ -1,8 +1,7 @@
 """Lays out a picture: boxes in layers from left to right, each before what it waits for.
 
-Pure geometry on names and sizes: layers by the longest way, few crossings by barycentres (Sugiyama's
-method), then heights that follow the neighbours. Long edges get a bend in each layer they pass. Next:
-`eventd.waits.model_svg`.
+Pure geometry. Layers are by the longest path; barycentres keep crossings few (Sugiyama's method); then each box moves
+towards its neighbours. A long edge gets a bend in each layer that it passes. Next: `eventd.waits.model_svg`.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from itertools import pairwise
 
 SWEEPS = 8
 PORT = 11.0
-"""Between the ends of two edges at one side of a box."""
+"""The distance between the ends of two edges at one side of a box."""
 GAP_X, GAP_Y, BEND = 96.0, 22.0, 10.0
-"""Between layers; between boxes; the height that a passing edge takes."""
+"""The distance between layers, and between boxes; the height that a passing edge takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A placed node: centre and size."""
+    """The centre and the size of a placed node."""
 
     x: float
     y: float
@@ -30,18 +29,18 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A whole picture."""
+    """The layout of a picture."""
 
     boxes: Mapping[str, Box]
-    ways: Mapping[tuple[str, str], tuple[tuple[float, float], ...]]
-    """Edge -> the points it passes, from the side of the first box to that of the second. Between the second
-    and the third, the fourth and the fifth, … it runs level, past the boxes of a layer."""
+    paths: Mapping[tuple[str, str], tuple[tuple[float, float], ...]]
+    """Edge -> its points, from the side of the first box to that of the second. It is horizontal between the second and
+    the third point, the fourth and the fifth, and so on, past the boxes of a layer."""
     width: float
     height: float
 
 
 def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Iterable[tuple[str, str]]) -> Layout:
-    """Place boxes of the given widths and heights; edges between names that are not there are left out."""
+    """Place boxes of the given widths and heights. Edges of unknown names are left out."""
     pairs = [(a, b) for a, b in dict.fromkeys(edges) if a in sizes and b in sizes and a != b]
     forward = _acyclic(list(sizes), pairs)
     layer = _layers(list(sizes), forward)
@@ -51,24 +50,24 @@ def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Iterable[tuple[str,
     ys = _heights(rows, chains, sizes)
     top = min((ys[name] - _height(name, sizes) / 2 for name in ys), default=0.0)
     boxes = {name: Box(columns[layer[name]][0], ys[name] - top, *sizes[name]) for name in sizes}
-    ways: dict[tuple[str, str], tuple[tuple[float, float], ...]] = {}
+    paths: dict[tuple[str, str], tuple[tuple[float, float], ...]] = {}
     for a, b in pairs:
         chain = chains[(a, b)] if (a, b) in chains else tuple(reversed(chains[(b, a)]))
-        ways[(a, b)] = _way(boxes, chain, ys, columns, top)
-    _part(boxes, ways)
+        paths[(a, b)] = _path(boxes, chain, ys, columns, top)
+    _separate_ends(boxes, paths)
     height = max((box.y + box.height / 2 for box in boxes.values()), default=0.0)
-    height = max([height, *(y + BEND for way in ways.values() for _, y in way)])
-    return Layout(boxes, ways, width, height)
+    height = max([height, *(y + BEND for path in paths.values() for _, y in path)])
+    return Layout(boxes, paths, width, height)
 
 
-def _way(
+def _path(
     boxes: Mapping[str, Box],
     chain: Sequence[str],
     ys: Mapping[str, float],
     columns: Sequence[tuple[float, float]],
     top: float,
 ) -> tuple[tuple[float, float], ...]:
-    """Return the points of an edge: level past each layer that it goes by, so that it hits no box there."""
+    """Return the points of an edge, which is horizontal past each layer, so that it crosses no box."""
     one, other = boxes[chain[0]], boxes[chain[-1]]
     ahead = 1 if other.x >= one.x else -1
     points = [(one.x + ahead * one.width / 2, one.y)]
@@ -78,23 +77,25 @@ def _way(
     return (*points, (other.x - ahead * other.width / 2, other.y))
 
 
-def _part(boxes: Mapping[str, Box], ways: dict[tuple[str, str], tuple[tuple[float, float], ...]]) -> None:
-    """Move the ends of edges apart that meet at one side of a box, in the order of where they go."""
+def _separate_ends(
+    boxes: Mapping[str, Box], paths: dict[tuple[str, str], tuple[tuple[float, float], ...]]
+) -> None:
+    """Move the ends of edges at one side of a box apart, in the order of their next points."""
     ends: dict[tuple[str, bool], list[tuple[float, tuple[str, str], int]]] = {}
-    for pair, way in ways.items():
-        ends.setdefault((pair[0], way[0][0] > boxes[pair[0]].x), []).append((way[1][1], pair, 0))
-        ends.setdefault((pair[1], way[-1][0] > boxes[pair[1]].x), []).append((way[-2][1], pair, -1))
+    for pair, path in paths.items():
+        ends.setdefault((pair[0], path[0][0] > boxes[pair[0]].x), []).append((path[1][1], pair, 0))
+        ends.setdefault((pair[1], path[-1][0] > boxes[pair[1]].x), []).append((path[-2][1], pair, -1))
     for (name, _), found in ends.items():
         step = min(PORT, (boxes[name].height - 12) / max(len(found) - 1, 1))
         for number, (_, pair, end) in enumerate(sorted(found)):
-            moved = list(ways[pair])
+            moved = list(paths[pair])
             x, y = moved[end]
             moved[end] = (x, y + (number - (len(found) - 1) / 2) * step)
-            ways[pair] = tuple(moved)
+            paths[pair] = tuple(moved)
 
 
 def _acyclic(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the edges with those turned round that lead back, by a search in depth from the sources."""
+    """Return the edges, with back edges reversed, by a depth-first search from the sources."""
     out: dict[str, list[str]] = {name: [] for name in names}
     into = dict.fromkeys(names, 0)
     for a, b in pairs:
@@ -123,7 +124,7 @@ def _acyclic(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[tup
 
 
 def _layers(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Return the longest way from a source; then draw each source as near to what follows as it can be."""
+    """Return the layer of each name: the longest path from a source. Sources move next to what follows them."""
     out: dict[str, list[str]] = {name: [] for name in names}
     into = dict.fromkeys(names, 0)
     for a, b in edges:
@@ -148,7 +149,7 @@ def _layers(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str,
 def _with_bends(
     layer: Mapping[str, int], edges: Sequence[tuple[str, str]]
 ) -> tuple[list[list[str]], dict[tuple[str, str], tuple[str, ...]]]:
-    """Return the names of each layer, bends among them, and for each edge the names it passes."""
+    """Return the names of each layer, including bends, and for each edge the names that it passes."""
     rows: list[list[str]] = [[] for _ in range(max(layer.values(), default=0) + 1)]
     for name in layer:
         rows[layer[name]].append(name)
@@ -164,7 +165,7 @@ def _with_bends(
 def _links(
     chains: Mapping[tuple[str, str], tuple[str, ...]],
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Return for each name those next to it on the left, and on the right."""
+    """Return the neighbours of each name on the left, and on the right."""
     left: dict[str, list[str]] = {}
     right: dict[str, list[str]] = {}
     for chain in chains.values():
@@ -175,7 +176,7 @@ def _links(
 
 
 def _uncross(rows: list[list[str]], chains: Mapping[tuple[str, str], tuple[str, ...]]) -> None:
-    """Sort each layer by the mean place of its neighbours, from left to right and back."""
+    """Sort each layer by the mean position of its neighbours, from left to right and back."""
     left, right = _links(chains)
     for sweep in range(SWEEPS):
         ahead = sweep % 2 == 0
@@ -186,7 +187,7 @@ def _uncross(rows: list[list[str]], chains: Mapping[tuple[str, str], tuple[str, 
 
 
 def _by_mean(row: Sequence[str], near: Sequence[str], links: Mapping[str, Sequence[str]]) -> list[str]:
-    """Sort a layer by the mean place of its neighbours in the next one; who has none stays where it is."""
+    """Sort a layer by the mean position of its neighbours in the next one. A name without any stays where it is."""
     place = {name: index for index, name in enumerate(near)}
 
     def mean(index: int) -> float:
@@ -199,7 +200,7 @@ def _by_mean(row: Sequence[str], near: Sequence[str], links: Mapping[str, Sequen
 def _columns(
     rows: Sequence[Sequence[str]], sizes: Mapping[str, tuple[float, float]]
 ) -> tuple[list[tuple[float, float]], float]:
-    """Return centre and width of each layer, and the width of all."""
+    """Return the centre and width of each layer, and the total width."""
     columns: list[tuple[float, float]] = []
     at = 0.0
     for row in rows:
@@ -218,7 +219,7 @@ def _heights(
     chains: Mapping[tuple[str, str], tuple[str, ...]],
     sizes: Mapping[str, tuple[float, float]],
 ) -> dict[str, float]:
-    """Return the centre of each name: as near to its neighbours as those above and below leave room."""
+    """Return the vertical centre of each name: as near to its neighbours as there is room."""
     left, right = _links(chains)
     ys: dict[str, float] = {}
     for row in rows:
@@ -240,7 +241,7 @@ def _heights(
 def _spread(
     row: Sequence[str], wanted: Sequence[float], sizes: Mapping[str, tuple[float, float]]
 ) -> list[float]:
-    """Return places near to what is wanted that do not overlap: blocks that collide move as one."""
+    """Return positions near the wanted ones that do not overlap. Blocks that collide move as one."""
     offsets: list[float] = []
     at = 0.0
     for name in row:

@@ -1,8 +1,8 @@
 """The order of units: `After=`, `Before=`, and what systemd implies.
 
-Pure. `After=` holds a start back until the other's start job has ended, however that went; it takes nothing
-but both jobs in the queue, as at every boot. `Requires=` and `Wants=` start units and order nothing, so
-they are no edges. Next: `eventd.waits.model_asking`.
+Pure. `After=` delays a start until the other unit's start job has ended, with any result, if both jobs are queued, as
+at boot. `Requires=` and `Wants=` start units but do not order them, so they are not edges. Next:
+`eventd.waits.model_requirements`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from eventd.waits.model_graph import Edge, EdgeKind, Node, NodeKind, Phase, Poin
 from eventd.waits.model_units import INSTALLS, STARTING, Relation, UnitSpec, target_orders
 
 BOOT = "boot"
-"""Units whose start is not defined in the folder are assumed to start with the host."""
+"""The root for units that nothing in the folder starts: they are assumed to start at boot."""
 VENDOR = ("/lib/systemd/", "/usr/share/containers/systemd/")
 """Folders of installed units; links in other folders enable them."""
 REACHED = frozenset(
@@ -25,13 +25,13 @@ REACHED = frozenset(
         *("sockets.target", "timers.target", "paths.target", "local-fs.target", "remote-fs.target"),
     }
 )
-"""Targets that every boot reaches. What [Install] says of others is not taken for granted: Debian 13 has
-units that would be in an ordering cycle if all that can be enabled were (podman-clean-transient.service and
-systemd-boot-check-no-failures.service, by way of boot-complete.target)."""
+"""Targets that every boot reaches. [Install] of other targets is ignored: if everything on Debian 13 were enabled,
+podman-clean-transient.service and systemd-boot-check-no-failures.service would be in an ordering cycle, through
+boot-complete.target."""
 
 
 def add_units(draft: Draft, catalogue: Catalogue) -> None:
-    """Add all units of the catalogue, and who comes after whom."""
+    """Add all units of the catalogue, and their order."""
     for (scope, name), spec in catalogue.specs.items():
         node = node_of(spec)
         label = f"{name} of {scope}" if scope else name
@@ -45,7 +45,7 @@ def add_units(draft: Draft, catalogue: Catalogue) -> None:
 
 
 def order(draft: Draft, later: UnitSpec, earlier: UnitSpec, relation: Relation, why: str = "") -> Edge:
-    """Return the edge that says that one unit is started after another."""
+    """Return the edge for one unit that is started after another."""
     if not why:
         why = f"{relation.kind}={relation.other}, which systemd implies"
         if relation.setting:
@@ -63,7 +63,7 @@ def order(draft: Draft, later: UnitSpec, earlier: UnitSpec, relation: Relation, 
 
 
 def _pulls(draft: Draft, catalogue: Catalogue) -> None:
-    """Record which unit pulls in which: circular orderings matter only within one transaction."""
+    """Record which unit pulls in which: ordering cycles matter only within one transaction."""
     asked: set[str] = set()
     for spec in catalogue.specs.values():
         for relation in spec.others(*STARTING, *INSTALLS):
@@ -108,7 +108,7 @@ def _targets(draft: Draft, catalogue: Catalogue) -> Iterator[Edge]:
 
 
 def _resolved(scope: str, catalogue: Catalogue) -> Mapping[str, UnitSpec]:
-    """Return a scope's specs, with the aliases in their relations followed."""
+    """Return a scope's specs, with the aliases in their relations resolved."""
 
     def plain(relation: Relation) -> Relation:
         return relation._replace(other=catalogue.aliases.get((scope, relation.other), relation.other))

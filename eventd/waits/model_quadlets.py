@@ -1,6 +1,6 @@
-"""Derives the ordering and the start of the unit that podman's generator makes from a Quadlet file.
+"""Derives the spec of the unit that podman's generator makes of a Quadlet file.
 
-Pure. Facts of podman-systemd.unit(5), tried on podman 5.4.2, on top of `eventd.unitfiles.model_quadlet`. Next:
+Pure. From podman-systemd.unit(5), tested with podman 5.4.2, on top of `eventd.unitfiles.model_quadlet`. Next:
 `eventd.waits.model_build`.
 """
 
@@ -14,11 +14,10 @@ from eventd.waits.model_units import Relation, UnitSpec, commands, execs, relati
 
 
 def spec_of_quadlet(name: str, unit: UnitFile, *, scope: str = "") -> UnitSpec:
-    """Return the spec of the service that podman's generator makes (tried on podman 5.4.2).
+    """Return the spec of the service that podman's generator makes.
 
-    A container's service is Type=notify, and conmon says READY as soon as the container runs: a wait inside
-    of it holds nothing up, unless `Notify=` lets the container say so (true), or its health check
-    (healthy).
+    A container's service has Type=notify, and conmon sends READY as soon as the container runs. So a wait inside the
+    container delays nothing, unless `Notify=` makes the container (`true`) or its health check (`healthy`) send READY.
     """
     made = service_name(name, unit)
     extension = split(name)[1]
@@ -61,13 +60,13 @@ def spec_of_quadlet(name: str, unit: UnitFile, *, scope: str = "") -> UnitSpec:
 
 
 def _made_name(file: str) -> str:
-    """Return what `After=db.container` means: the generator translates names of Quadlet files."""
+    """Return the service of a Quadlet file: the generator translates `After=db.container`."""
     stem, extension = split(file)
     return f"{stem}{KINDS[extension].suffix}.service"
 
 
 def _routed(labels: Iterable[str]) -> Iterator[str]:
-    """Yield the host names that labels route here (Traefik's `Host(…)` rules, Caddy's `caddy=` labels)."""
+    """Yield the host names that labels route to it (Traefik's `Host(…)` rules, Caddy's `caddy=` labels)."""
     for label in labels:
         key, _, value = label.strip("\"'").partition("=")
         if key.startswith("traefik.") and key.endswith(".rule"):

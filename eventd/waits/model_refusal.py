@@ -1,7 +1,7 @@
-"""Refuses circular workloads at load time, with a diagnostic at each place that takes part.
+"""Refuses circular workloads at load time, with a diagnostic at each place that contributes.
 
-Pure. The entry point is `refusals`. Every workload that adds an edge to a cycle is refused, so it is left on the host
-as it is; the others converge.
+Pure. The entry point is `refusals`. Every workload that adds an edge to a cycle is refused and stays on the host as it
+is. The others converge.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from eventd.waits.model_build import desired_graph
 from eventd.waits.model_cycles import Cycle, cycles
 from eventd.waits.model_graph import Edge, EdgeKind, Graph
 from eventd.waits.model_remedies import remedies
-from eventd.waits.model_sentences import headline, steps, ways
+from eventd.waits.model_sentences import headline, remedies_text, steps
 from eventd.waits.model_units import LiveGraph
 
 CODE = "circular-wait"
@@ -31,7 +31,7 @@ def refusals(
     graph = desired_graph(desired, live, hostnames)
     found: dict[str, list[Diagnostic]] = {}
     for cycle in cycles(graph):
-        hint = ways(remedies(graph, cycle))
+        hint = remedies_text(remedies(graph, cycle))
         for workload, edge in _places(graph, cycle, desired).items():
             message = f"{headline(graph, cycle)}: {'; '.join(steps(cycle))}"
             found.setdefault(workload, []).append(

@@ -37,7 +37,7 @@ class Remedy:
     """What to do, as an imperative."""
     works: bool
     again: tuple[str, ...] = ()
-    """Where it does not: the sentences of the cycle that is left."""
+    """If it does not work: the sentences of the remaining cycle."""
 
 
 def remedies(graph: Graph, cycle: Cycle) -> tuple[Remedy, ...]:
@@ -62,7 +62,7 @@ def _tried(
 
 
 def _probes(graph: Graph, cycle: Cycle) -> Iterator[tuple[RemedyKind, str, Graph]]:
-    """Yield the same wait for something else."""
+    """Yield changes of what a wait waits for."""
     for wait in cycle.waits:
         what, who = wait.setting, graph.label(wait.waiter.node)
         if wait.setting.endswith("=healthy") and wait.awaited.phase is Phase.HEALTHY:
@@ -83,7 +83,7 @@ def _probes(graph: Graph, cycle: Cycle) -> Iterator[tuple[RemedyKind, str, Graph
 
 
 def _held_up(graph: Graph, wait: Edge) -> list[str]:
-    """Return the services that cannot answer before the waiter has come: no use in asking them instead."""
+    """Return the services that cannot answer before the waiter has come: waiting for them is circular too."""
     late = behind((edge for edge in graph.edges if edge != wait), wait.waiter)
     return sorted(
         point.node for point in late if point.phase is Phase.SERVES and point.node.endswith(".service")
@@ -98,7 +98,7 @@ def _instead(graph: Graph, wait: Edge, node: str) -> tuple[Edge, ...]:
 
 
 def _drops(graph: Graph, cycle: Cycle) -> Iterator[tuple[RemedyKind, str, Graph]]:
-    """Yield each ordering, and each thing a gate asks for, left out."""
+    """Yield the removal of each ordering, and of each predicate of a gate."""
     for edge in [edge for edge in cycle.edges if edge.kind is EdgeKind.ORDER and edge.setting][:MAX_ORDERS]:
         yield RemedyKind.DROP, f"drop {edge.setting} ({_place(edge)})", graph.without(edge)
     for edge in cycle.edges:
@@ -107,7 +107,7 @@ def _drops(graph: Graph, cycle: Cycle) -> Iterator[tuple[RemedyKind, str, Graph]
 
 
 def _reversals(graph: Graph, cycle: Cycle) -> Iterator[tuple[RemedyKind, str, Graph]]:
-    """Yield each written ordering, turned round."""
+    """Yield the reversal of each written ordering."""
     orders = [
         e for e in cycle.edges if e.kind is EdgeKind.ORDER and e.setting.startswith(("After=", "Before="))
     ]

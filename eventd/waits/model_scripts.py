@@ -1,8 +1,8 @@
-"""Finds start scripts that may hold up a start without declaring what they wait for.
+"""Finds start scripts that may delay a start without declaring what they wait for.
 
-Pure. Owns which commands of a unit can hold up its start, which programs query or wait for something (curl, `nc -z`,
-`podman wait`, `systemctl is-active --wait`, …), and which of that is a predicate: a URL, a port, a unit. A script may
-wait in ways that its text does not show, so every start script without a `[[wait]]` is reported.
+Pure. Owns which commands of a unit can delay its start, which programs query or wait for something (curl, `nc -z`,
+`podman wait`, `systemctl is-active --wait`, …), and which of these are predicates: a URL, a port, a unit. The text of a
+script does not always show that it waits, so every start script without a `[[wait]]` is reported.
 `eventd.waits.adapter_unit_folder` reads the scripts. Next: `eventd.waits.model_build`.
 """
 
@@ -25,7 +25,7 @@ _PREFIXES = "-@:+!|"
 """Special executable prefixes of systemd.service(5)."""
 _INTERPRETERS = frozenset({"sh", "bash", "dash", "ash", "zsh", "busybox", "env", "perl", "ruby", "node"})
 _PROGRAMS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/lib/", "/usr/libexec/")
-"""Files below these that are not known to be scripts are programs of the distribution."""
+"""Folders of the distribution's programs. A file below them that cannot be read counts as a program."""
 _URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:/[^\s\"'`|;)<>$\\]*)?")
 _ASKS = re.compile(r"\b(curl|wget|xh|httpie)\b")
 _PORT = re.compile(
@@ -58,7 +58,7 @@ _MOST_FOUND = 20
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a start command names: a file, or a text in the command itself."""
+    """The script of a start command: a file, or a text in the command itself."""
 
     path: str = ""
     text: str = ""
@@ -66,31 +66,31 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A line that asks or waits for something."""
+    """A line that queries or waits for something."""
 
     what: str
-    """What is asked for, `https://ci.example.org/ping`; or by what it waits, `podman wait`."""
+    """What it queries, `https://ci.example.org/ping`; or how it waits, `podman wait`."""
     place: Located
     """The line itself."""
     wait: Wait | None = None
-    """The wait, where what is asked for is a predicate."""
+    """The wait, if `what` is a predicate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undeclared:
-    """A command that holds up its unit's start, of a unit that no `[[wait]]` is about."""
+    """A command that delays the start of its unit, which has no `[[wait]]`."""
 
     unit: str
     command: Exec
     script: str
-    """The file that it runs; empty: the command itself."""
+    """The file that it runs; empty for the command itself."""
     read: bool
     """Whether the script could be read."""
     signs: tuple[Sign, ...]
 
 
 def script_of(command: str) -> Script | None:
-    """Return the script that a command line runs; None if it names a program and no script."""
+    """Return the script that a command line runs; None if it runs a program without a script."""
     try:
         words = shlex.split(command.lstrip(_PREFIXES))
     except ValueError:
@@ -101,7 +101,7 @@ def script_of(command: str) -> Script | None:
         return None
     base = posixpath.basename(words[0])
     if base not in _INTERPRETERS and not base.startswith("python"):
-        # systemd looks a bare name up in a path that is fixed when it is built.
+        # systemd looks up a bare name in a search path that is fixed at its build.
         return Script(words[0] if "/" in words[0] else f"/usr/bin/{words[0]}", command)
     for number, word in enumerate(words[1:], 1):
         if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
@@ -112,22 +112,21 @@ def script_of(command: str) -> Script | None:
 
 
 def named(specs: Iterable[UnitSpec]) -> frozenset[str]:
-    """Return the absolute paths of all scripts, or what may be one, that hold up a start."""
-    found = (script_of(each.text) for spec in specs for each in _holding_up(spec))
+    """Return the absolute paths of all scripts, or possible scripts, that can delay a start."""
+    found = (script_of(each.text) for spec in specs for each in _delaying(spec))
     return frozenset(script.path for script in found if script is not None and script.path.startswith("/"))
 
 
 def undeclared(
     specs: Iterable[UnitSpec], declared: frozenset[str], contents: Mapping[str, str | None]
 ) -> tuple[Undeclared, ...]:
-    """Return the start scripts of units that `declared` does not have.
+    """Return the start scripts of units that are not in `declared`.
 
-    `contents`: path -> the text of a script; None for what was read and is none (a program). A path that is not in it
-    could not be read.
+    `contents`: path -> the text of a script; None for a binary program. A path that is missing could not be read.
     """
     found: list[Undeclared] = []
     for spec in specs:
-        for command in () if spec.name in declared else tuple(_holding_up(spec)):
+        for command in () if spec.name in declared else tuple(_delaying(spec)):
             script = script_of(command.text)
             if script is None:
                 continue
@@ -137,7 +136,7 @@ def undeclared(
                 content = contents.get(path, "")
                 read = path in contents
                 if content is None or (not read and path.startswith(_PROGRAMS)):
-                    if here:  # a program that asks: curl itself
+                    if here:  # the program itself queries something: curl
                         found.append(Undeclared(spec.name, command, "", read=True, signs=tuple(here)))
                     continue
                 here += _signs(content, path, 0, spec.name, command, lines=True)
@@ -146,18 +145,18 @@ def undeclared(
 
 
 def found_waits(undeclared_: Iterable[Undeclared]) -> tuple[Wait, ...]:
-    """Return the waits that were found, each of a unit once."""
+    """Return the waits that were found, each once per unit."""
     waits = [sign.wait for each in undeclared_ for sign in each.signs if sign.wait is not None]
     return tuple({(wait.unit.text, wait.place.text, wait.stage): wait for wait in waits}.values())
 
 
-def _holding_up(spec: UnitSpec) -> Iterator[Exec]:
-    """Yield the commands that the end of the unit's start waits for."""
+def _delaying(spec: UnitSpec) -> Iterator[Exec]:
+    """Yield the commands that the unit's start job waits for."""
     return (each for each in spec.commands if each.stage is not Stage.MAIN or spec.blocking)
 
 
 def _signs(text: str, file: str, line: int, unit: str, command: Exec, *, lines: bool) -> Iterator[Sign]:
-    """Yield what the lines of a text ask or wait for; `lines`: they are counted, from 1."""
+    """Yield what the lines of a text query or wait for. `lines`: whether to count them, from 1."""
     joined = re.sub(r"\\\n", " \0", text)
     number = 1
     for each in joined.split("\n"):

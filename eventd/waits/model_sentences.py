@@ -13,7 +13,7 @@ from eventd.waits.model_remedies import Remedy
 
 
 def headline(graph: Graph, cycle: Cycle) -> str:
-    """Return a clause that says what can never happen."""
+    """Return a clause that names what can never happen."""
     first = cycle.edges[0]
     who = graph.label(first.waiter.node)
     if not cycle.waits:
@@ -24,7 +24,7 @@ def headline(graph: Graph, cycle: Cycle) -> str:
 
 
 def steps(cycle: Cycle) -> tuple[str, ...]:
-    """Return a sentence per edge, in the order in which one waits for the next."""
+    """Return a sentence per edge, each waiting for the next."""
     return tuple(edge.sentence for edge in cycle.edges)
 
 
@@ -42,7 +42,7 @@ def outcome(graph: Graph, cycle: Cycle) -> str:
     return f"{node.label} hangs until its start timeout ({_time(node.timeout)}), and then fails"
 
 
-def ways(found: Iterable[Remedy]) -> str:
+def remedies_text(found: Iterable[Remedy]) -> str:
     """Return the remedies that work as one text."""
     return "; or ".join(remedy.text for remedy in found if remedy.works)
 

@@ -19,7 +19,7 @@ _ANY = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104  compared with, not b
 
 
 class Server(NamedTuple):
-    """A unit that answers, and how that is known."""
+    """A unit that answers, and the evidence for it."""
 
     unit: str
     scope: str
@@ -27,14 +27,14 @@ class Server(NamedTuple):
     """`PublishPort=8080:80`, `ListenStream=80`, …"""
     file: str = ""
     socket_only: bool = False
-    """The kernel accepts connections for a listening socket; its service need not run for that."""
+    """Whether the listening socket is enough: the kernel accepts connections before its service runs."""
 
 
 class Port(NamedTuple):
     """A port on an address of this host."""
 
     host: str
-    """Empty: all addresses."""
+    """Empty for all addresses."""
     first: int
     last: int
 
@@ -47,22 +47,22 @@ class Port(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Who answers where."""
+    """The servers of addresses."""
 
     specs: tuple[UnitSpec, ...]
     listeners: tuple[Listener, ...] = ()
     hostnames: frozenset[str] = frozenset()
-    """Names of this host, besides localhost."""
+    """Names of this host besides localhost."""
 
     def servers(self, probe: Probe) -> tuple[Server, ...]:
-        """Return who answers a probe, each once; empty if nobody is known to."""
+        """Return the servers that answer a probe, each once; empty if none is known."""
         found = [*self._routed(probe)]
         if is_local(probe.host) or probe.host.lower() in self.hostnames:
             found += self._local(probe)
         return tuple({(server.unit, server.scope): server for server in reversed(found)}.values())[::-1]
 
     def mentioning(self, probe: Probe) -> tuple[UnitSpec, ...]:
-        """Return the units whose settings name the probe's host: perhaps it is they who answer."""
+        """Return the units whose settings name the probe's host: they may answer it."""
         if is_local(probe.host):
             return ()
         name = re.compile(rf"(?<![\w.-]){re.escape(probe.host)}(?![\w-]|\.\w)", re.IGNORECASE)
@@ -94,7 +94,7 @@ class Directory:
 
 
 def is_local(host: str) -> bool:
-    """Return whether it is an address of this host whatever the host is called."""
+    """Return whether it is an address of this host, whatever the name of the host."""
     if host.lower() in LOCAL_NAMES:
         return True
     try:
@@ -105,9 +105,9 @@ def is_local(host: str) -> bool:
 
 
 def published(text: str) -> Port | None:
-    """Read `PublishPort=` (podman-run(1), --publish): `[[ip:][hostPort]:]containerPort[/protocol]`.
+    """Parse `PublishPort=` (podman-run(1), --publish): `[[ip:][hostPort]:]containerPort[/protocol]`.
 
-    None where the port of the host is podman's choice, or not TCP.
+    None if podman chooses the port of the host, or it is not TCP.
     """
     text, _, protocol = text.partition("/")
     if protocol not in ("", "tcp"):
@@ -123,7 +123,7 @@ def published(text: str) -> Port | None:
 
 
 def listening(text: str) -> Port | None:
-    """Read `ListenStream=` (systemd.socket(5)): a port, an address with a port; None for a path."""
+    """Parse `ListenStream=` (systemd.socket(5)): a port, or an address with a port; None for a path."""
     if text.isdecimal():
         return _range("", text)
     host, colon, port = text.rpartition(":")

@@ -1,9 +1,8 @@
 """Draws the wait graph as SVG: one file, without scripts or embedded fonts.
 
-Pure: takes the document of `GET /v1/gates`. What is circular is red and drawn thick; an arrow leads from
-who waits to what is waited for, and a line without a tip joins a workload with its units. A gate says whether it is
-open or shut, by word and colour. The colours follow the reader's light or dark setting. Everything that is text is
-escaped.
+Pure: takes the document of `GET /v1/gates`. Circular waits are red and thick. An arrow leads from who waits to what is
+waited for; a line without a tip joins a workload with its units. A gate shows by word and colour whether it is open or
+shut. The colours follow the reader's light or dark setting. All texts are escaped.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from eventd.kernel.model.letters import mono, width
 from eventd.waits.model_layout import Box, Layout, lay_out
 
 LABEL, SMALL, TITLE = 12.0, 11.0, 15.0
-"""Sizes of the fonts, in pixels: as in the style sheet below."""
+"""Font sizes in pixels, as in the style sheet below."""
 HEIGHT, PAD, MARGIN, FOOT = 44.0, 14.0, 28.0, 30.0
 LONGEST = 46
-"""Characters of a label; longer ones are cut in the middle, and whole in the tooltip."""
+"""Characters of a label. A longer one is cut in the middle; the tooltip has all of it."""
 LEGEND = (
     "An arrow leads from who waits to what is waited for; a line without a tip joins a workload and its units."
     " Point at one to read why."
@@ -93,7 +92,7 @@ def draw(document: Mapping[str, Any], title: str) -> str:
 
 
 def _gate(row: Mapping[str, Any]) -> str:
-    """Return the node of a gate's row."""
+    """Return the id of a gate's node."""
     key = "requires" if row["kind"] == "requires" else "health.expect"
     return f"gate:{row['workload']}/{key}"
 
@@ -101,7 +100,7 @@ def _gate(row: Mapping[str, Any]) -> str:
 def _joined(
     found: Sequence[Mapping[str, Any]], nodes: Mapping[str, Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
-    """Make the two waits between a workload and its unit one line, from the workload: what they say is membership."""
+    """Replace the two edges between a workload and its unit by one line from the workload, which means membership."""
     circular = {frozenset((edge["from"], edge["to"])) for edge in found if edge["circular"]}
     joined: list[Mapping[str, Any]] = []
     for edge in found:
@@ -114,13 +113,13 @@ def _joined(
         if nodes.get(ends[1], {}).get("kind") == "workload":
             ends.reverse()
         workload, unit = (str(nodes.get(end, {}).get("label", end)) for end in ends)
-        said = f"{unit} is a unit of workload {workload}"
-        joined.append({**edge, "from": ends[0], "to": ends[1], "sentence": said})
+        sentence = f"{unit} is a unit of workload {workload}"
+        joined.append({**edge, "from": ends[0], "to": ends[1], "sentence": sentence})
     return joined
 
 
 def _edges(found: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """Return one edge per pair: the circular one, else the first."""
+    """Return one edge per pair: the circular one, or else the first."""
     edges: dict[tuple[str, str], Mapping[str, Any]] = {}
     for edge in found:
         pair = (str(edge["from"]), str(edge["to"]))
@@ -132,7 +131,7 @@ def _edges(found: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[
 def _without_shortcuts(
     edges: dict[tuple[str, str], Mapping[str, Any]],
 ) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """Leave out each mere ordering that follows from others: fewer lines say the same."""
+    """Leave out each ordering that follows from others."""
     kept = dict(edges)
     for pair, edge in edges.items():
         if edge["kind"] != "order" or edge["circular"]:
@@ -164,21 +163,21 @@ def _size(node: Mapping[str, Any], gate: Mapping[str, Any] | None) -> tuple[floa
     ) + 2 * PAD, HEIGHT
 
 
-def _is(gate: Mapping[str, Any] | None) -> str:
-    """Return the state of a gate in a word; empty: it is none, or nobody has looked."""
+def _gate_state(gate: Mapping[str, Any] | None) -> str:
+    """Return the state of a gate in a word; empty if it is not a gate, or its state is unknown."""
     return "" if gate is None else "open" if gate["holds"] is True else "shut"
 
 
 def _caption(node: Mapping[str, Any], gate: Mapping[str, Any] | None) -> str:
-    """Return what a node is, in a word, and how it is, if it is a gate."""
-    if state := _is(gate):
+    """Return the kind of a node, and the state of a gate."""
+    if state := _gate_state(gate):
         return f"gate, {state}"
     protocol = str(node["label"]).partition(":")[0]
     return _PROTOCOLS.get(protocol, "URL") if node["kind"] == "answer" else _text(str(node["kind"]))
 
 
 def _node(box: Box, node: Mapping[str, Any], gate: Mapping[str, Any] | None, *, bad: bool) -> str:
-    kind, label, state = str(node["kind"]), str(node["label"]), _is(gate)
+    kind, label, state = str(node["kind"]), str(node["label"]), _gate_state(gate)
     missing = [str(part) for part in gate["missing"]] if gate is not None else []
     tip = "; ".join([label, *missing])
     radius = {"answer": box.height / 2, "gate": 4, "workload": 12}.get(kind, 8)
@@ -195,9 +194,9 @@ def _node(box: Box, node: Mapping[str, Any], gate: Mapping[str, Any] | None, *, 
 
 
 def _edge(layout: Layout, pair: tuple[str, str], edge: Mapping[str, Any]) -> str:
-    if pair not in layout.ways:  # a node that waits for itself
+    if pair not in layout.paths:  # a node that waits for itself
         return ""
-    points = layout.ways[pair]
+    points = layout.paths[pair]
     (x, y), *rest = points
     path = [f"M{x:.1f} {y:.1f}"]
     for number, (to_x, to_y) in enumerate(rest):
@@ -216,10 +215,10 @@ def _edge(layout: Layout, pair: tuple[str, str], edge: Mapping[str, Any]) -> str
 
 
 def _verb(layout: Layout, pair: tuple[str, str], edge: Mapping[str, Any]) -> str:
-    """Return the word on an edge; where it goes without saying, only if the edge is circular."""
-    if pair not in layout.ways or (edge["kind"] not in ("wait", "served") and not edge["circular"]):
+    """Return the word on an edge. Only waits, servers and circular edges have one."""
+    if pair not in layout.paths or (edge["kind"] not in ("wait", "served") and not edge["circular"]):
         return ""
-    points = layout.ways[pair]
+    points = layout.paths[pair]
     (x, y), (to_x, to_y) = points[0], points[1]
     at_x, at_y = (x + to_x) / 2, (y + to_y) / 2
     verb = _VERBS.get(str(edge["kind"]), str(edge["kind"]))
@@ -243,7 +242,7 @@ def _short(label: str) -> str:
 
 
 def _text(value: str) -> str:
-    """Escape, and show what XML 1.0 has no way of writing."""
+    """Escape a text. Characters that XML 1.0 does not allow become U+FFFD."""
     return escape(
         "".join(c if c >= " " and c not in "\ufffe\uffff" else "\N{REPLACEMENT CHARACTER}" for c in value)
     )

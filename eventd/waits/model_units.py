@@ -1,7 +1,7 @@
-"""Reads the ordering and the start of a unit, from its file or from a running systemd.
+"""The spec of a unit: its ordering and its start, from its file or from a running systemd.
 
 Pure. Owns the rules of systemd.unit(5), systemd.service(5), systemd.special(7) and podman-systemd.unit(5) about the
-order of starts: which `Type=` makes the start job wait for the main process, what `DefaultDependencies=` implies, what
+order of starts: with which `Type=` the start job waits for the main process, what `DefaultDependencies=` implies, what
 a socket or a timer is ordered before. Next: `eventd.waits.model_build`.
 """
 
@@ -17,7 +17,7 @@ from eventd.unitfiles.model_quadlet import split
 from eventd.waits.model_declared import Stage, Wait
 
 INSTALLS: Mapping[str, str] = {"WantedBy": "Wants", "RequiredBy": "Requires", "UpheldBy": "Upholds"}
-"""[Install] key -> what it gives the unit that is named there."""
+"""[Install] key -> the dependency that it adds to the unit that it names."""
 STARTING = ("Wants", "Requires", "BindsTo", "Upholds")
 _TARGET_PULLS = frozenset({*STARTING, "Requisite"})
 _BLOCKING = frozenset({"oneshot", "notify", "notify-reload", "forking", "dbus"})
@@ -30,14 +30,14 @@ _TRIGGERS: Mapping[str, tuple[str, str]] = {
 
 
 class Relation(NamedTuple):
-    """`kind=other`, and where it was written."""
+    """`kind=other`, and where it is written."""
 
     kind: str
     other: str
     file: str = ""
     line: int = 0
     setting: str = ""
-    """As it was written; empty if systemd implies it."""
+    """As written; empty if systemd implies it."""
 
 
 STAGES: Mapping[str, Stage] = {
@@ -65,27 +65,27 @@ class UnitSpec:
     name: str
     relations: tuple[Relation, ...]
     scope: str = ""
-    """The workload whose manager runs it; empty: the system's."""
+    """The workload whose manager runs it; empty for the system manager."""
     file: str = ""
     blocking: bool = False
-    """Whether the start job lasts until the main process is ready (or, for oneshot, has ended)."""
+    """Whether the start job waits until the main process is ready (for oneshot: has ended)."""
     timeout: str = ""
-    """`TimeoutStartSec=`, with its default: when systemd gives up the start."""
+    """`TimeoutStartSec=`, or its default."""
     default_dependencies: bool = True
     listens: tuple[str, ...] = ()
     """`ListenStream=` of a socket."""
     publishes: tuple[str, ...] = ()
     """`PublishPort=` of a container or a pod."""
     answers_for: tuple[str, ...] = ()
-    """Host names that a reverse proxy sends to it, as its labels say."""
+    """Host names that a reverse proxy routes to it, by its labels."""
     triggers: str = ""
-    """What a socket, a timer or a path unit starts."""
+    """The unit that a socket starts."""
     before_main: str = ""
     """The text of `ExecStartPre=` and `ExecCondition=`."""
     after_main: str = ""
     """The text of `ExecStartPost=`."""
     commands: tuple[Exec, ...] = ()
-    """What its start runs, in order."""
+    """The commands of its start, in order."""
     text: str = ""
     """All values, to find units that mention a host name."""
 
@@ -100,10 +100,10 @@ class UnitSpec:
 
 
 class Listener(NamedTuple):
-    """Who has a port open now: the unit is found by the cgroup of the process that owns the socket."""
+    """An open port, and the unit in whose cgroup the socket was created."""
 
     host: str
-    """Address it is bound to; `0.0.0.0` or `::` for all."""
+    """The address that it is bound to; `0.0.0.0` or `::` for all."""
     port: int
     unit: str
     scope: str = ""
@@ -111,18 +111,18 @@ class Listener(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LiveGraph:
-    """What the system's manager says of its units, as data. Empty: nothing is known."""
+    """The units of the system manager, and open ports. Empty if nothing is known."""
 
     units: tuple[LiveUnit, ...] = ()
     listeners: tuple[Listener, ...] = ()
     hostnames: frozenset[str] = frozenset()
-    """What the host is called besides localhost, in lower case."""
+    """Names of this host besides localhost, in lower case."""
     waits: tuple[Wait, ...] = ()
-    """What scripts of the system's units wait for, where the host's configuration says so (a `waits.toml`)."""
+    """What scripts of system units wait for, by the `waits.toml` of the host's configuration."""
 
 
 def spec_of_live(unit: LiveUnit) -> UnitSpec:
-    """Return a live unit's spec. Its relations have everything implied already."""
+    """Return the spec of a live unit. Its relations include implicit dependencies."""
     relations = [
         Relation(kind, other, unit.fragment, 0, "")
         for kind in (*ORDERINGS, *PULLS)
@@ -139,7 +139,7 @@ def spec_of_live(unit: LiveUnit) -> UnitSpec:
 
 
 def spec_of_file(name: str, unit: UnitFile, *, scope: str = "", enabled: Iterable[Relation] = ()) -> UnitSpec:
-    """Return the spec of a unit file, drop-ins merged in; `enabled`: what `.wants/` folders give it."""
+    """Return the spec of a unit file with its drop-ins merged in. `enabled`: relations from `.wants/` folders."""
     extension = split(name)[1]
     relations = [*relations_of(name, unit), *enabled]
     defaults = unit.truth("Unit", "DefaultDependencies") is not False
@@ -173,10 +173,10 @@ def spec_of_file(name: str, unit: UnitFile, *, scope: str = "", enabled: Iterabl
 
 
 def target_orders(specs: Mapping[str, UnitSpec]) -> Iterator[tuple[str, Relation]]:
-    """Yield what systemd.target(5) implies: a target comes after what it pulls in, by `Wants=` and the like.
+    """Yield the implicit order of systemd.target(5): a target comes after the units that it pulls in.
 
-    Not if one of the two has `DefaultDependencies=no`, nor if the unit is ordered after the target already,
-    be it by an implied dependency (`unit_add_default_target_dependency()` in systemd's source).
+    Not if one of the two has `DefaultDependencies=no`, nor if the unit is already ordered after the target, even
+    implicitly (`unit_add_default_target_dependency()` in systemd's source).
     """
     after = {(name, other.other) for name, spec in specs.items() for other in spec.others("After")}
     after |= {(other.other, name) for name, spec in specs.items() for other in spec.others("Before")}
@@ -197,7 +197,7 @@ def target_orders(specs: Mapping[str, UnitSpec]) -> Iterator[tuple[str, Relation
 
 
 def relations_of(name: str, unit: UnitFile) -> Iterator[Relation]:
-    """Yield what is written, specifiers replaced."""
+    """Yield the written relations, with specifiers replaced."""
     for key in (*ORDERINGS, *PULLS):
         for line in unit.entries("Unit", key):  # an empty assignment resets no dependency (systemd.unit(5))
             for word in line.value.split():
@@ -212,7 +212,7 @@ def relations_of(name: str, unit: UnitFile) -> Iterator[Relation]:
 
 
 def specify(word: str, name: str) -> str:
-    """Replace the specifiers of systemd.unit(5) that stand for parts of the unit's own name."""
+    """Replace the specifiers of systemd.unit(5) for parts of the unit's own name."""
     if "%" not in word:
         return word
     stem = split(name)[0]
@@ -259,9 +259,9 @@ def _triggered(name: str, unit: UnitFile) -> str:
 
 
 def _implied(name: str, unit: UnitFile, *, system: bool) -> Iterator[Relation]:
-    """Yield what `DefaultDependencies=yes` implies for the type, as the man page of each says.
+    """Yield what `DefaultDependencies=yes` implies for the unit's type, by its man page.
 
-    That stopping is ordered before shutdown.target holds back no start.
+    Except `Before=shutdown.target`, which delays no start.
     """
     base = ("sysinit.target",) if system else ()
     after: tuple[str, ...] = ()
@@ -306,12 +306,12 @@ def start_timeout(unit: UnitFile, kind: str) -> str:
 
 
 def commands(unit: UnitFile, *keys: str) -> str:
-    """Return the command lines of these keys of [Service], a line each."""
+    """Return the commands of these keys of [Service], one per line."""
     return "\n".join(line.value for key in keys for line in unit.values("Service", key))
 
 
 def execs(unit: UnitFile) -> tuple[Exec, ...]:
-    """Return the commands of its start."""
+    """Return the commands of the unit's start."""
     return tuple(
         Exec(stage, line.value, line.file, line.number)
         for key, stage in STAGES.items()
@@ -320,5 +320,5 @@ def execs(unit: UnitFile) -> tuple[Exec, ...]:
 
 
 def text_of(unit: UnitFile) -> str:
-    """Return what a unit runs with; not what it says of itself (`Description=`, `Documentation=`)."""
+    """Return all values except those of [Unit] and [Install], such as `Description=`."""
     return "\n".join(line.value for line in unit.entries() if line.section not in ("Unit", "Install"))

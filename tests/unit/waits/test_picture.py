@@ -242,7 +242,7 @@ def test_no_box_lies_on_another(made):
         assert box.x + box.width / 2 <= layout.width + 1e-6
         assert box.y - box.height / 2 >= -1e-6
         assert box.y + box.height / 2 <= layout.height + 1e-6
-    assert set(layout.ways) == {(str(a), str(b)) for a, b in edges if a != b}
+    assert set(layout.paths) == {(str(a), str(b)) for a, b in edges if a != b}
 
 
 @pytest.mark.parametrize(("a", "b"), [("0", "1"), ("1", "0")])

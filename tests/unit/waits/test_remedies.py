@@ -9,7 +9,7 @@ from eventd.waits.model_declared import parse_waits
 from eventd.waits.model_folder import read_catalogue
 from eventd.waits.model_graph import Graph
 from eventd.waits.model_remedies import Remedy, RemedyKind, remedies
-from eventd.waits.model_sentences import headline, outcome, steps, ways
+from eventd.waits.model_sentences import headline, outcome, remedies_text, steps
 from tests.unit.waits.waitgraphs import FIXTURES, ONESHOT, graph, wait
 
 URL = "https://ci.example.org/"
@@ -157,4 +157,4 @@ def test_an_ordering_cycle_is_told_as_what_systemd_makes_of_it():
     (cycle,) = cycles(made)
     assert "ordered after the other" in headline(made, cycle)
     assert "leaves one of them out" in outcome(made, cycle)
-    assert ways(remedies(made, cycle)).startswith("drop After=")
+    assert remedies_text(remedies(made, cycle)).startswith("drop After=")

@@ -103,7 +103,7 @@ def test_a_socket_answers_a_connection_before_its_service_runs():
     }
     assert circles(files, wait("gate.service", "tcp:127.0.0.1:8080")) == ()
     (cycle,) = circles(files, wait("gate.service", "http://127.0.0.1:8080/"))
-    assert "hands what comes in to web.service" in " ".join(edge.sentence for edge in cycle.edges)
+    assert "passes its connections to web.service" in " ".join(edge.sentence for edge in cycle.edges)
 
 
 def test_a_declared_server_goes_before_what_is_guessed():
