@@ -1,4 +1,4 @@
-"""The record of the boot in a file, which outlives the daemon but not the boot.
+"""Stores the record of the boot in a file, which outlives the daemon but not the boot.
 
 Owns one JSON file in the daemon's runtime folder (a tmpfs), readable by root only: the API decides who may see which
 workload. A file of another boot is ignored. The record itself is `eventd.boot.model`.
@@ -51,7 +51,7 @@ class BootFile:
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            _log.warning("%s is not used: %s", self.path, error)
+            _log.warning("the record of this boot in %s is ignored: %s", self.path, error)
             return None
         return record if record.boot_id == self.boot_id else None
 

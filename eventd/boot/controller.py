@@ -1,10 +1,10 @@
-"""The boot log: listens from the daemon's start until the host has converged, and then unsubscribes.
+"""The boot log: observes from the daemon's start until the host has converged, and then unsubscribes.
 
-Owns what is collected, its bounds and its end. It changes nothing, and nothing waits for it. Next:
-`eventd.boot.controller_story` makes an `eventd.boot.model.BootRecord` of what was observed.
+Owns what is collected, its limits and its end. It changes nothing, and nothing waits for it. Next:
+`eventd.boot.controller_record` makes an `eventd.boot.model.BootRecord` of what was observed.
 
-Cost: a dictionary look-up per change of a fact in a gate, and per run a walk over the workloads that have not converged
-yet. After the end there is none, since nothing is subscribed any more.
+Cost: a dictionary look-up per change of a fact in a gate, and per run a pass over the workloads that have not
+converged. After the end there is none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Protocol
 
 import anyio
 
-from eventd.boot.controller_story import ALWAYS, Course, Noted, Seen, make_record, roots
+from eventd.boot.controller_record import ALWAYS, Observations, ObservedFact, Timeline, make_record, roots
 from eventd.boot.controller_units import read_units
 from eventd.boot.model import BootOrigin, BootRecord, Span, SpanKind
 from eventd.boot.model_facts import brought_by, parts
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 LONGEST = 1800.0
 """Seconds after which a boot that has not converged is no longer watched."""
 MOST_SPANS = 20_000
-"""Spans of all workloads; 1,000 workloads converge in 6,000."""
+"""How many spans are kept. 1,000 workloads converge in 6,000."""
 REST = frozenset(
     {
         WorkloadState.CONVERGED,
@@ -63,7 +63,7 @@ class BootTimes(Protocol):
         ...
 
 
-class Kept(Protocol):
+class RecordStore(Protocol):
     """Storage for the record that outlives the daemon, within the boot."""
 
     @property
@@ -81,13 +81,13 @@ class Kept(Protocol):
 
 
 class BootLog:
-    """See the module. `clock` is the event loop's: CLOCK_MONOTONIC, as systemd's timestamps."""
+    """Collects the record. `clock` is the event loop's: CLOCK_MONOTONIC, like systemd's timestamps."""
 
     def __init__(
         self,
         queries: Queries,
         times: BootTimes,
-        kept: Kept,
+        store: RecordStore,
         host: str,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -97,56 +97,56 @@ class BootLog:
         self._queries = queries
         self._facts = queries.facts
         self._times = times
-        self._store = kept
+        self._store = store
         self._clock = clock
         self._wall = wall
-        self._seen = Seen(kept.boot_id, host, clock())
-        self._kept: BootRecord | None = None
+        self._seen = Observations(store.boot_id, host, clock())
+        self._final: BootRecord | None = None
         self._open: dict[str, None] = {}
         """Workloads that have not converged yet."""
         self._count = 0
-        self._found = False
-        self._finding = anyio.Lock()
+        self._loaded = False
+        self._loading = anyio.Lock()
         self._settled = anyio.Event()
         self._done = anyio.Event()
         self._stops: list[Callable[[], None]] = [self._facts.watch((REVISION,), self._on_revision)]
         for name in ALWAYS:
-            self._take(name, UnitIs(name, name))
+            self._track(name, UnitIs(name, name))
         self._stops.append(queries.steps.subscribe("the boot log", self._on_progress))
         self._stops.append(queries.passes.subscribe("the boot log", self._observe))
 
     async def run(self) -> None:
         """Store the record as soon as it is complete, and return. A record of this boot that exists already is kept."""
-        await self._find()
-        if self._kept is not None:
+        await self._load_stored()
+        if self._final is not None:
             return
         await self._settled.wait()
-        await self._keep(await self.record())
+        await self._save(await self.record())
         await self._done.wait()
         record = await self.record()
-        self._kept = record
-        await self._keep(record)
+        self._final = record
+        await self._save(record)
         self._seen.workloads.clear()
         self._seen.facts.clear()
 
-    async def _find(self) -> None:
+    async def _load_stored(self) -> None:
         """Read the record stored earlier in this boot, if there is one, before another can be shown."""
-        async with self._finding:
-            if self._found:
+        async with self._loading:
+            if self._loaded:
                 return
             kept = await self._store.load()
             if kept is not None and kept.origin is not BootOrigin.DAEMON:
-                self._kept = kept
+                self._final = kept
                 self._detach()
-            self._found = True
+            self._loaded = True
 
     def ready(self) -> None:
-        """Note that the daemon is ready: it has read the host, and listens."""
+        """Record that the daemon is ready: it has read the host, and listens."""
         self._seen.ready = self._clock()
 
     async def record(self) -> BootRecord:
         """Return the record so far."""
-        await self._find()
+        await self._load_stored()
         if (ended := self._ended()) is not None:
             return ended
         startup: Startup | None = None
@@ -170,9 +170,9 @@ class BootLog:
         )
 
     def _ended(self) -> BootRecord | None:
-        return self._kept
+        return self._final
 
-    async def _keep(self, record: BootRecord) -> None:
+    async def _save(self, record: BootRecord) -> None:
         try:
             await self._store.save(record)
         except EventdError as error:
@@ -210,13 +210,13 @@ class BootLog:
                     fact.began = now
 
     def _observe(self) -> None:
-        """After each pass: learn what is wanted, see how far it is, find the end."""
+        """After each pass: track the desired workloads, record their states, detect the end."""
         desired = self._queries.desired
         if desired is None:
             return
         if desired.commit != self._seen.commit:
             self._seen.commit = desired.commit
-            self._learn({*desired.workloads, *desired.refused})
+            self._track_workloads({*desired.workloads, *desired.refused})
         for name in tuple(self._open):
             self._record_status(name)
         states = [self._state(name) for name in self._open]
@@ -230,27 +230,27 @@ class BootLog:
             self._detach()
             self._done.set()
 
-    def _learn(self, names: Iterable[str]) -> None:
+    def _track_workloads(self, names: Iterable[str]) -> None:
         wanted = set(names)
         for name in self._seen.workloads.keys() - wanted:
             del self._seen.workloads[name]
             self._open.pop(name, None)
         for name in sorted(wanted):
             if name not in self._seen.workloads:
-                self._seen.workloads[name] = Course()
+                self._seen.workloads[name] = Timeline()
                 self._open[name] = None
                 key = FactKey(WorkloadFact.WORKLOAD, name)
                 self._watch((key,), lambda _key, name=name: self._record_status(name))  # type: ignore[misc]
-                self._take(f"manager:{name}", ManagerUp(f"manager:{name}", name))
+                self._track(f"manager:{name}", ManagerUp(f"manager:{name}", name))
             gates = self._queries.gates.get(name)
             for part in (*parts(gates.requires), *parts(gates.expect)) if gates is not None else ():
-                self._take(part.text, part)
+                self._track(part.text, part)
 
-    def _take(self, text: str, predicate: Predicate) -> None:
-        """Note when a predicate is first met."""
+    def _track(self, text: str, predicate: Predicate) -> None:
+        """Record when a predicate first holds."""
         if text in self._seen.facts:
             return
-        self._seen.facts[text] = Noted(predicate, early=predicate.holds(self._facts))
+        self._seen.facts[text] = ObservedFact(predicate, early=predicate.holds(self._facts))
         self._watch(predicate.keys(), lambda _key: self._on_fact(text))
 
     def _watch(self, keys: Iterable[FactKey], watcher: Callable[[FactKey], None]) -> None:
@@ -298,17 +298,17 @@ class BootLog:
             case _:
                 pass
 
-    def _idle(self, mine: Course, kind: SpanKind, text: str, now: float) -> None:
+    def _idle(self, mine: Timeline, kind: SpanKind, text: str, now: float) -> None:
         if mine.idle is None or mine.idle[0] is not kind:
             self._close_idle(mine, now)
             mine.idle = kind, text, now
 
-    def _close_idle(self, mine: Course, now: float) -> None:
+    def _close_idle(self, mine: Timeline, now: float) -> None:
         if mine.idle is not None:
             self._add(mine, Span(*mine.idle, now))
             mine.idle = None
 
-    def _close_waits(self, mine: Course, still: Iterable[str], now: float) -> None:
+    def _close_waits(self, mine: Timeline, still: Iterable[str], now: float) -> None:
         """End the waits that are over, each at the moment its fact was observed."""
         for text, since in tuple(mine.waits.items()):
             if text not in still:
@@ -317,7 +317,7 @@ class BootLog:
                 self._add(mine, Span(SpanKind.WAIT, text, since, came if since <= came <= now else now))
                 del mine.waits[text]
 
-    def _add(self, mine: Course, span: Span) -> None:
+    def _add(self, mine: Timeline, span: Span) -> None:
         if self._count >= MOST_SPANS:
             self._seen.dropped += 1
             return

@@ -1,6 +1,6 @@
 """Reads the times of the units that the record of a boot needs: those behind facts, and the chain before each.
 
-Only loaded units are read (reading another one would load it): a bounded number, within a deadline.
+Only loaded units are read, since reading another one would load it. Their number is limited, and there is a deadline.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from eventd.platform.model_facts import unit as as_unit
 from eventd.platform.systemd.model_times import UnitTimes
 
 MOST = 400
-"""Units; each is a call of well under a millisecond."""
+"""How many units are read; each takes well under a millisecond."""
 TIMEOUT = 10.0
 """Seconds, for all of them."""
 
 
 class UnitTimesOf(Protocol):
-    """The one call that is needed of systemd."""
+    """The part of systemd that is needed here."""
 
     async def unit_times(self, name: str) -> UnitTimes:
         """Return the times of a loaded unit."""

@@ -87,7 +87,7 @@ def boot(record: BootRecord) -> Boot:
 
 
 def _rounded(value: Any) -> Any:
-    """Return the value with microseconds as the finest: systemd's own resolution."""
+    """Return the value rounded to microseconds, systemd's resolution."""
     match value:
         case float():
             return round(value, 6)

@@ -19,7 +19,7 @@ class SpanKind(StrEnum):
     """What a workload did for a while."""
 
     WAIT = "wait"
-    """A gate held it; the text is the predicate's."""
+    """A gate held it; the text is the predicate."""
     PREPARE = "prepare"
     """Account, files, lingering, its manager, a reload."""
     START = "start"
@@ -35,9 +35,9 @@ class BootOrigin(StrEnum):
 
     KERNEL = "kernel"
     MANAGER = "manager"
-    """A container: its systemd."""
+    """The systemd of a container."""
     DAEMON = "daemon"
-    """The daemon was started later than the boot, by hand or by an upgrade."""
+    """The daemon, which was started after the boot, by hand or by an upgrade."""
 
 
 ORIGINS: Mapping[BootOrigin, str] = {
@@ -55,9 +55,9 @@ class Span:
     text: str
     begin: float
     end: float | None = None
-    """None: it had not ended when the record was made."""
+    """None if it had not ended when the record was made."""
     failed: bool = False
-    """The step did not succeed."""
+    """Whether the step failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ class FactTime:
     text: str
     """As it was written, or the unit's name."""
     came: float | None = None
-    """None: not yet, or (with `early`) at an unknown time."""
+    """None if it has not come, or (with `early`) at an unknown time."""
     began: float | None = None
-    """When the unit or workload behind it began to start; None where that is unknown."""
+    """When the unit or workload behind it began to start; None if unknown."""
     early: bool = False
-    """It was met already when eventd first read it."""
+    """Whether it already held when eventd first read it."""
     unit: str = ""
     """The system unit behind it, if there is one."""
     workload: str = ""
@@ -88,7 +88,7 @@ class WorkloadBoot:
     spans: tuple[Span, ...] = ()
     converged: float | None = None
     manager: str = ""
-    """The name of the fact that is its user's manager."""
+    """The name of the fact for its user manager."""
     expects: tuple[str, ...] = ()
     """The conditions it is verified by."""
     waits_for: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class WorkloadBoot:
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """systemd's own times (org.freedesktop.systemd1.Manager); None: no such phase, or it is not known."""
+    """systemd's times (org.freedesktop.systemd1.Manager); None if there was no such phase, or it is unknown."""
 
     initrd: float | None = None
     userspace: float | None = None
@@ -118,10 +118,10 @@ class BootRecord:
     """Seconds since the epoch at the origin, by the clock at the end of the record."""
     phases: Phases
     started: float
-    """The daemon."""
+    """When the daemon started."""
     ready: float | None
     until: float
-    """The end of what is recorded."""
+    """When the record ends."""
     unit: str = ""
     """The daemon's unit."""
     commit: str = ""
@@ -131,7 +131,7 @@ class BootRecord:
     units: tuple[UnitTimes, ...] = ()
     workloads: tuple[WorkloadBoot, ...] = ()
     complete: bool = False
-    """Every workload had settled; nothing more is recorded."""
+    """Whether every workload has settled, so that nothing more is recorded."""
     dropped: int = 0
     """Spans that were dropped because there were too many."""
 
@@ -145,7 +145,7 @@ class BootRecord:
 
     @property
     def state(self) -> str:
-        """One word, with the meaning it has in the status."""
+        """The state in one word, as in the status."""
         states = {w.state for w in self.workloads}
         if not states & {"failed", "refused"}:
             if self.converged is not None:

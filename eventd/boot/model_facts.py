@@ -32,9 +32,9 @@ def parts(predicate: Predicate | None) -> Iterator[Predicate]:
 
 
 def brought_by(predicate: Predicate, facts: Facts) -> tuple[str, str]:
-    """Return the (system unit, workload) behind a part; empty where nothing on this host is known to be.
+    """Return the (system unit, workload) behind a part; each is empty if there is none, or it is unknown.
 
-    For an `any`, the part that is met decides, so call this once it is met.
+    For an `any`, the member that holds decides, so call this once it holds.
     """
     for atom in atoms(predicate):
         if isinstance(predicate, Any) and not atom.holds(facts):
@@ -56,7 +56,7 @@ def brought_by(predicate: Predicate, facts: Facts) -> tuple[str, str]:
 
 
 def manager_of(user: str, facts: Facts) -> str:
-    """Return the unit of a user's manager, empty while the account is not known."""
+    """Return the unit of a user's manager; empty if the account is unknown."""
     account = facts.get(FactKey(PlatformFact.ACCOUNT, user))
     return manager_unit(account.uid) if isinstance(account, Account) else ""
 

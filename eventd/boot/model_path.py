@@ -1,8 +1,8 @@
 """The critical path of a boot: where the time went, from the origin to the last workload to converge.
 
-Pure. It walks back from the end: what was the workload doing, or waiting for, last; which fact ended that wait; which
-unit is behind that fact, and which unit before it; down to the kernel. The hops cover the whole time without a gap, so
-that their shares add up to one.
+Pure. It walks back from the end: what the workload did or waited for last, which fact ended that wait, which unit is
+behind that fact, which unit was started before that one, and so on to the kernel. The hops cover the whole time without
+a gap, so their shares add up to one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SOON = 0.005
 FEW = 0.01
 """The share of the total below which hops of system units are merged."""
 MOST = 400
-"""Hops at most; a longer chain is a mistake in the record."""
+"""The most hops; a longer chain is a mistake in the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class _Walk:
     cursor: float = 0.0
     hops: list[Hop] = field(default_factory=list)
     _used: set[int] = field(default_factory=set)
-    """Spans already visited, by identity, so that a circle of equal times is not walked twice."""
+    """Spans already visited, by identity, so that spans with equal times do not lead to a loop."""
     _units: dict[str, UnitTimes] = field(default_factory=dict)
     _facts: dict[str, FactTime] = field(default_factory=dict)
     _workloads: dict[str, WorkloadBoot] = field(default_factory=dict)
@@ -156,7 +156,7 @@ class _Walk:
         self.hop(begin, workload.name, what)
 
     def _wait(self, workload: WorkloadBoot, span: Span) -> bool:
-        """Follow the fact that ended a wait; True if the walk left the workload for good."""
+        """Follow the fact that ended a wait. Return whether the walk has left the workload for good."""
         fact = self._facts.get(span.text)
         if span.end is None or fact is None or fact.came is None or fact.came > self.cursor + SOON:
             self.hop(span.begin, workload.name, f"{workload.name} waits for {span.text}")
@@ -172,7 +172,7 @@ class _Walk:
         return False
 
     def _manager(self, workload: WorkloadBoot, span: Span) -> bool:
-        """Split the start of a manager at the moment its unit became active; True if the walk left the workload."""
+        """Split the start of a manager at the time its unit became active. Return whether the walk left for good."""
         fact = self._facts.get(workload.manager)
         if fact is None or fact.came is None or not span.begin <= fact.came <= self._end(span) + SOON:
             self.hop(span.begin, workload.name, self._doing(workload, span))

@@ -1,7 +1,7 @@
-"""A boot as a picture: a row per fact and workload over a time axis, with the critical path as a line.
+"""Draws a boot as SVG: a row per fact and workload over a time axis, with the critical path as a line.
 
-Pure, and by hand: the text of an SVG 1.1 of a fixed width, with its own background in light and in dark (a
-viewer without `prefers-color-scheme` shows the light one). Every text is escaped, and cut to fit.
+Pure. An SVG 1.1 of fixed width, with a light and a dark background (a viewer without `prefers-color-scheme` shows the
+light one). All texts are escaped, and cut to fit.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class _Row:
     label: str
     bars: tuple[_Bar, ...] = ()
     came: float | None = None
-    """A tick: the fact was observed."""
+    """When the fact was observed; drawn as a tick."""
     done: float | None = None
-    """A diamond: the workload has converged."""
+    """When the workload converged; drawn as a diamond."""
     note: str = ""
     heading: bool = False
 

@@ -105,7 +105,7 @@ async def test_waits_steps_and_facts_become_a_story() -> None:
     await story.quiet(50)
     assert story.running.done()
     told = await story.log.record()
-    assert told is story.log._kept
+    assert told is story.log._final
     assert story.memory.saved[-1] == told
     assert told.complete
     assert told.origin is BootOrigin.KERNEL

@@ -47,9 +47,12 @@ WRITTEN_BY_OTHERS = {
         "WorkloadStatus",
     ): "a row that the status board and the turn keep up to date",
     ("eventd.workloads.model_records", "Records"): "the inventory's memory, which nobody else changes",
-    ("eventd.boot.controller_story", "Seen"): "what the boot log has noted, from which the story is told",
-    ("eventd.boot.controller_story", "Course"): "the same, of a workload",
-    ("eventd.boot.controller_story", "Noted"): "the same, of a fact",
+    (
+        "eventd.boot.controller_record",
+        "Observations",
+    ): "what the boot log has observed, from which the record is made",
+    ("eventd.boot.controller_record", "Timeline"): "the same, of a workload",
+    ("eventd.boot.controller_record", "ObservedFact"): "the same, of a fact",
     ("eventd.webhook.process_connections", "Held"): "a connection, whose phase its protocol tells",
 }
 """Classes whose fields modules other than their own set, each with the reason."""

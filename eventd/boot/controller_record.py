@@ -23,8 +23,8 @@ UNKNOWN = Startup(kernel=False, initrd=None, userspace=None, finished=None, unit
 
 
 @dataclass(slots=True)
-class Noted:
-    """A part of a gate, and when it was first met."""
+class ObservedFact:
+    """A part of a gate, and when it first held."""
 
     predicate: Predicate
     early: bool
@@ -35,20 +35,20 @@ class Noted:
 
 
 @dataclass(slots=True)
-class Course:
-    """The boot of one workload; times are the clock's."""
+class Timeline:
+    """The boot of one workload, in times of the clock."""
 
     spans: list[Span] = field(default_factory=list)
     waits: dict[str, float] = field(default_factory=dict)
-    """Predicate -> since when it holds the workload."""
+    """Predicate -> since when the workload waits for it."""
     step: tuple[SpanKind, str, float] | None = None
     idle: tuple[SpanKind, str, float] | None = None
-    """When it failed, or began to come up by itself."""
+    """Its failure, or its start without a step of ours; kind, text and time."""
     converged: float | None = None
 
 
 @dataclass(slots=True)
-class Seen:
+class Observations:
     """Everything observed; times are seconds of the clock."""
 
     boot_id: str
@@ -60,11 +60,11 @@ class Seen:
     ended: float | None = None
     complete: bool = False
     dropped: int = 0
-    facts: dict[str, Noted] = field(default_factory=dict)
-    workloads: dict[str, Course] = field(default_factory=dict)
+    facts: dict[str, ObservedFact] = field(default_factory=dict)
+    workloads: dict[str, Timeline] = field(default_factory=dict)
 
 
-def roots(seen: Seen, startup: Startup, facts: Facts) -> list[str]:
+def roots(seen: Observations, startup: Startup, facts: Facts) -> list[str]:
     """Return the system units whose times the record needs."""
     found = [startup.unit]
     found += [noted.unit or brought_by(noted.predicate, facts)[0] for noted in seen.facts.values()]
@@ -72,7 +72,7 @@ def roots(seen: Seen, startup: Startup, facts: Facts) -> list[str]:
 
 
 def make_record(
-    seen: Seen,
+    seen: Observations,
     startup: Startup | None,
     units: Mapping[str, UnitTimes],
     facts: Facts,
@@ -82,7 +82,7 @@ def make_record(
     now: float,
     wall: float,
 ) -> BootRecord:
-    """Return the record; `now` and `wall` are one moment. `startup`: None if systemd did not answer."""
+    """Return the record. `now` and `wall` are the same moment. `startup`: None if systemd did not answer."""
     start = startup or UNKNOWN
     mine = units.get(start.unit)
     # The unit was started before the interpreter could read the clock.
@@ -115,28 +115,30 @@ def make_record(
     )
 
 
-def _shown(found: Mapping[str, Noted]) -> Iterator[tuple[str, Noted]]:
-    """Yield the facts of the record, each once; a fact that nobody waits for is left out unless it was met."""
+def _shown(found: Mapping[str, ObservedFact]) -> Iterator[tuple[str, ObservedFact]]:
+    """Yield the facts of the record, each once. One of `ALWAYS` that no gate names is left out until it holds."""
     for text, noted in found.items():
         missing = not noted.early and noted.came is None
         if text not in ALWAYS or not (missing or f"unit:{text}" in found):
             yield text, noted
 
 
-def _fact(text: str, noted: Noted, units: Mapping[str, UnitTimes], facts: Facts, at: _Shift) -> FactTime:
+def _fact(
+    text: str, noted: ObservedFact, units: Mapping[str, UnitTimes], facts: Facts, at: _Shift
+) -> FactTime:
     unit, workload = noted.unit, noted.workload
     if not unit and not workload:
         unit, workload = brought_by(noted.predicate, facts)
     came, began, times = noted.came, noted.began, units.get(unit)
     holds = noted.early or came is not None
-    # Active later than first observed: it was restarted since, and its times are those of the restart.
+    # If it became active later than first observed, it was restarted, and its times are those of the restart.
     if holds and times is not None and times.came is not None and (came is None or times.came <= came):
         came, began = times.came, times.began
     return FactTime(text, at(came), at(began), noted.early, unit if unit in units else "", workload)
 
 
 def _workload(
-    name: str, course: Course, gates: WorkloadGates, status: WorkloadStatus | None, at: _Shift
+    name: str, course: Timeline, gates: WorkloadGates, status: WorkloadStatus | None, at: _Shift
 ) -> WorkloadBoot:
     done = course.converged is not None
     unfinished = [Span(SpanKind.WAIT, text, since) for text, since in course.waits.items()]
