@@ -42,7 +42,7 @@ from eventd.audit.source_system_folders import LOOKS, SystemFolders
 from eventd.kernel.model.errors import DeadlineError, DisconnectedError, EventdError, TemporaryError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
-from eventd.managers.model_trouble import OFFENCES
+from eventd.managers.model_trouble import VIOLATIONS
 from eventd.platform.model_events import PlatformOrigin
 from eventd.platform.model_facts import Account, ActiveState, PlatformFact, unit
 from eventd.platform.processes.blocking_call import BlockingCalls
@@ -186,8 +186,8 @@ class ProvenanceSource:
         for error in found:
             self._broken(user, anyio.current_time(), error.message)
             self._set_fact(user)
-            if error.reason in OFFENCES:
-                await self._managers.blame(user.name, error)
+            if error.reason in VIOLATIONS:
+                await self._managers.report_violation(user.name, error)
 
     def _mark(self, *names: str) -> None:
         self._dirty.update(names)

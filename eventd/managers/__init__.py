@@ -1,1 +1,1 @@
-"""Managers: the systemd managers of workloads' accounts, connected to, watched, and diagnosed."""
+"""The user managers of workloads' accounts: connections to them, their units as facts, and why one cannot be used."""

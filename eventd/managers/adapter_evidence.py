@@ -1,7 +1,7 @@
-"""What can be observed of a user's manager without talking to it: its runtime folder, bus, process, cgroup.
+"""Observes a user's manager without talking to it: its runtime folder, bus socket, process and cgroup.
 
-Follows no links in the user's folder and opens nothing there. Unreadable files are no error: this explains a failure,
-and must not cause one.
+Follows no links in the user's folder, and opens nothing there. An unreadable file is not an error: this explains a
+failure, and must not cause one.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def collect(
     stopped = False
     slice_ = f"{cgroup}/user.slice/user-{uid}.slice"
     with contextlib.suppress(OSError, IndexError):
-        # The manager itself is alone in init.scope, but for its PAM helper, which was forked later.
+        # init.scope has only the manager, and its PAM helper, which was forked later.
         pid = Path(f"{slice_}/user@{uid}.service/init.scope/cgroup.procs").read_text().split()[0]
-        # The name is in parentheses, and may have any character in it.
+        # The name is in parentheses, and may contain any character.
         stopped = Path(f"{proc}/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
     frozen = False
     for folder in (slice_, f"{slice_}/user@{uid}.service"):

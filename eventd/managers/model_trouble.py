@@ -1,8 +1,8 @@
-"""Explains why a user's manager cannot be used: a named cause with a remedy, never just a timeout.
+"""Explains why a user's manager cannot be used: a named cause with a remedy, not just a timeout.
 
-Pure. `explain` puts together what systemd says of `user@UID.service` and what was seen of the way to its bus.
-Everything here has the reason `user-manager-unavailable`; the cause is in the message. Each is over when a fact
-changes, which `wakes_on` names: nobody has to ask again.
+Pure. `explain` combines the state of `user@UID.service` with what was observed of its bus. All causes have the reason
+`user-manager-unavailable`; the message names the cause. `wakes_on` names the facts whose change ends the condition, so
+nothing polls.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from eventd.workloads.model_layout import manager_unit
 
 REASON = "user-manager-unavailable"
 MISBEHAVES = "bus-misbehaves"
-OFFENCES = frozenset({"signal-flood", "message-too-large", "bad-message", "bad-reply", "handler-failed"})
-"""Reasons to end a connection to a user's bus: things that systemd never does."""
+VIOLATIONS = frozenset({"signal-flood", "message-too-large", "bad-message", "bad-reply", "handler-failed"})
+"""Reasons for which we ended a connection to a user's bus: the peer did what systemd never does."""
 
 
 class Cause(StrEnum):
@@ -40,7 +40,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was just observed on the way to a user's bus."""
+    """What was just observed of a user's manager and its bus."""
 
     runtime: bool = True
     """/run/user/UID is a folder that belongs to the user."""
@@ -69,7 +69,7 @@ class ManagerUnavailableError(TemporaryError):
                 {
                     FactKey(PlatformFact.UNIT, unit),
                     FactKey(WorkloadFact.MANAGER, account.name),
-                    # Unmasking, and a drop-in that is corrected, show in a reload of the system's manager.
+                    # A reload of the system manager follows unmasking, or the correction of a drop-in.
                     FactKey(PlatformFact.RELOADING, ""),
                 }
             ),
@@ -81,9 +81,9 @@ class ManagerUnavailableError(TemporaryError):
 def explain(
     account: Account, state: UnitState | None, seen: Evidence, error: EventdError | None
 ) -> ManagerUnavailableError | None:
-    """Return why the manager cannot be used; None if no reason is found.
+    """Return why the manager cannot be used; None if no cause is found.
 
-    `error`: the error of an attempt to use it; None: it is about to be used.
+    `error`: the error of an attempt to use it; None before an attempt.
     """
     unit, run = manager_unit(account.uid), f"/run/user/{account.uid}"
     active = state.active if state is not None else ActiveState.INACTIVE
@@ -110,7 +110,7 @@ def explain(
             return found(Cause.NO_RUNTIME, f"{run} is not there, or not a folder of the user's", again)
         if error is None:
             return None if seen.socket else found(Cause.NO_SOCKET, f"{run}/bus is not there", again)
-        if error.reason == MISBEHAVES or error.reason in OFFENCES:
+        if error.reason == MISBEHAVES or error.reason in VIOLATIONS:
             return found(
                 Cause.MISBEHAVES,
                 error.message,

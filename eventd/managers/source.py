@@ -1,9 +1,7 @@
-"""The managers of the workloads' users as a source: a connection to each user's bus, while needed.
+"""The source for the managers of workloads' users: a connection to each user's bus.
 
-Emits UNIT facts with the user as scope, RELOADING, and MANAGER (name: the user). Implements
-`ports.UserManagers`. Decides nothing: it never starts a manager, it only notices one.
-
-`source_manager_link` has when to connect, and what becomes of the facts.
+Emits UNIT facts with the user as scope, RELOADING, and MANAGER (name: the user). Implements `ports.UserManagers`. It
+never starts a manager. `source_link` decides when to connect, and what happens to the facts of a lost connection.
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ USER_BUS = "unix:path=/run/user/{uid}/bus"
 class UserManagersSource:
     """One connection per known user.
 
-    `facts`: where `user@UID.service` of the system's manager is to be found (`SystemSource` keeps it).
-    `address`: D-Bus address with `{uid}` in it. `inotify`: a guarded instance. `as_user`: connect with the
-    user's effective uid; False where the users' buses are the caller's own, as those of the simulated host.
+    `facts`: have the state of `user@UID.service`, which `SystemSource` emits. `address`: D-Bus address with `{uid}` in
+    it. `inotify`: a guarded instance. `as_user`: connect with the user's effective uid; False if the buses belong to
+    the caller, as on the simulated host.
     """
 
     def __init__(
@@ -61,7 +59,7 @@ class UserManagersSource:
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Keep the connections until cancelled; `started` at once, since no user is known yet.
 
-        Started again after an error, it connects anew to every user that was known.
+        When it is started again after an error, it reconnects to every known user.
         """
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
@@ -72,12 +70,12 @@ class UserManagersSource:
             await anyio.sleep_forever()
 
     async def connect(self, account: Account, *, timeout: float) -> Manager:
-        """Connect and keep connected; see `ports.UserManagers`.
+        """Connect, and stay connected; see `ports.UserManagers`.
 
-        Where the manager is down it fails at once; where it is up or coming up, only at the deadline.
+        Fails at once if the manager is down, and at the deadline if it is up or starting.
         """
         await self.replace(account)
-        return await (self._links.get(account.name) or self._follow(account)).wanted(timeout)
+        return await (self._links.get(account.name) or self._follow(account)).wait_until_up(timeout)
 
     async def replace(self, account: Account) -> None:
         """End the link of a former account of this name; see `ports.UserManagers`."""
@@ -102,21 +100,21 @@ class UserManagersSource:
         return link
 
     async def _keep(self, link: ManagerLink) -> None:
-        while not link.over:
-            await isolated(f"user manager of {link.account.name}", link.run, link.failed)
+        while not link.ended:
+            await isolated(f"user manager of {link.account.name}", link.run, link.on_failed)
 
     def watch(self, user: str, units: frozenset[str]) -> None:
-        """Set the units whose full `UnitState` is kept. New ones are read soon."""
+        """Set the units whose full `UnitState` is kept. The new ones are read soon."""
         self._watched[user] = units
         self._apply(user)
 
     def watch_also(self, user: str, units: frozenset[str]) -> None:
-        """Set further units, which another source watches."""
+        """Set further units, for another source."""
         self._also[user] = units
         self._apply(user)
 
     def manager(self, user: str) -> SystemdManager | None:
-        """Return the manager of a user if it can be used right now."""
+        """Return the manager of a user if it can be used now."""
         link = self._links.get(user)
         return link.feed.manager if link is not None and link.feed is not None else None
 
@@ -135,7 +133,7 @@ class UserManagersSource:
             await link.feed.refresh()
 
     async def reread(self) -> None:
-        """Read all watched units of all connected users again; one that does not answer does not delay the others."""
+        """Read all watched units of all connected users again. A manager that does not answer delays no other."""
         links = [link for link in self._links.values() if link.feed is not None]
         await resync({f"the units of {link.account.name}": link.feed.reread for link in links if link.feed})
 
@@ -145,20 +143,20 @@ class UserManagersSource:
         if link is not None and link.feed is not None:
             await link.feed.read(unit)
 
-    async def suspect(self, user: str) -> None:
-        """Close a connection that does not answer; the next one counts as up once its first call is answered."""
+    async def reconnect(self, user: str) -> None:
+        """Replace a connection that does not answer. The new one is up once its first call is answered."""
         link = self._links.get(user)
         if link is not None:
-            await link.suspect()
+            await link.reconnect()
 
-    async def blame(self, user: str, error: EventdError) -> None:
+    async def report_violation(self, user: str, error: EventdError) -> None:
         """End a connection whose manager sent something that another source could not parse."""
         link = self._links.get(user)
         if link is not None:
-            await link.blame(error)
+            await link.report_violation(error)
 
     async def disconnect(self, user: str) -> None:
-        """Close the connection; remove the user's facts and the watched units."""
+        """Close the connection; remove the user's facts and watched units."""
         self._watched.pop(user, None)
         self._also.pop(user, None)
         link = self._links.pop(user, None)

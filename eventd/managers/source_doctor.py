@@ -1,7 +1,7 @@
 """Diagnoses why a user's manager cannot be used, before a use or after a failure.
 
-It also closes a connection that does not answer, so that the link reconnects and waits in an open call, whose reply
-ends the condition. What is seen is judged by `platform.systemd.model_manager_trouble`.
+`model_trouble` explains what is observed here. If the manager does not answer, this also replaces the connection: the
+new one waits in its first call, and the reply shows that the manager answers again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.facts import FactKey
-from eventd.managers import adapter_evidence as manager_evidence
+from eventd.managers import adapter_evidence
 from eventd.managers.model_trouble import Cause, ManagerUnavailableError, explain
 from eventd.platform.model_facts import PlatformFact, unit
 from eventd.workloads.model_layout import manager_unit
@@ -28,23 +28,23 @@ _HANGS = frozenset({Cause.FROZEN, Cause.STOPPED, Cause.SILENT})
 
 @dataclass(slots=True)
 class ManagerDoctor:
-    """See the module."""
+    """Diagnoses user managers."""
 
     facts: Facts
     system: SystemSource
     managers: UserManagersSource
 
     async def diagnose(self, account: Account, error: EventdError | None) -> ManagerUnavailableError | None:
-        """Return why the manager cannot be used; None if no reason is found. `error`: as in `explain`."""
+        """Return why the manager cannot be used; None if no cause is found. `error`: as in `explain`."""
         name = manager_unit(account.uid)
         state = unit(self.facts.get(FactKey(PlatformFact.UNIT, name)))
         if error is not None:
-            # Of units that nobody watches in full, the facts have no `Result`.
+            # The fact of a unit that is not watched has no `Result`.
             with contextlib.suppress(EventdError):
                 state = await self.system.read_unit(name)
-        # A few files of /run, /proc and /sys: none of them is on a disk.
-        seen = manager_evidence.collect(account.uid)
+        # It reads a few files of /run, /proc and /sys, which are not on a disk, so it may block the loop.
+        seen = adapter_evidence.collect(account.uid)
         found = explain(account, state, seen, error)
         if found is not None and found.cause in _HANGS:
-            await self.managers.suspect(account.name)
+            await self.managers.reconnect(account.name)
         return found

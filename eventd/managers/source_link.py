@@ -1,17 +1,15 @@
-"""One user's manager, through however many connections it takes: the MANAGER fact of the user, and who keeps its units.
+"""The link to one user's manager, over any number of connections. Emits the MANAGER fact of the user.
 
-When to connect is told by events: a call of `connect`, the fact that `user@UID.service` became active (which
-the system's source keeps; a manager is active once basic.target is reached, and so listens on its bus by
-then), and the bus's socket being made anew in the user's runtime folder. Only while the manager is active and
-its bus still fails is it tried again after pauses, which grow.
+It connects on events: a call of `connect`; `user@UID.service` becoming active (a fact of the system source: an active
+manager has reached basic.target, and so listens on its bus); and a new bus socket in the user's runtime folder. Only
+while the manager is active and its bus still fails does it retry by timer, with growing delays.
 
-A bus that says what systemd never says, or too much of it, has its connection ended, and is then left alone for a
-while (`kernel.model.conduct`), whatever happens to its socket: it may be a program of the user's. All that can be made
-to go wrong by what it says ends this link and no other.
+A program of the user may pose as the bus. If a bus sends what systemd never sends, or too much, the connection is
+ended, and there is no new one for a while (`kernel.model.conduct`), whatever happens to the socket. Nothing that a bus
+sends affects another link.
 
-What becomes of the facts: when the manager is down, its UNIT facts are gone. When it is active and only its
-bus cannot be used (MANAGER `unreachable`), they stay as they were last known and are read again at once when
-the bus is back.
+When the manager is down, its UNIT facts are removed. When it is active and only its bus cannot be used (MANAGER
+`unreachable`), they keep their last values, and are read again as soon as the bus is back.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from eventd.kernel.model.conduct import Conduct
 from eventd.kernel.model.errors import DeadlineError, EventdError, TemporaryError
 from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.model.facts import FactKey
-from eventd.managers.model_trouble import MISBEHAVES, OFFENCES, REASON
+from eventd.managers.model_trouble import MISBEHAVES, REASON, VIOLATIONS
 from eventd.platform.dbus.connection import USER_LIMITS, Bus
 from eventd.platform.inotify import NAMES
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
@@ -48,13 +46,13 @@ if TYPE_CHECKING:
     from eventd.platform.systemd.ports import Manager
 
 STEADY = 5.0
-"""Seconds that a connection must last to reset the retry delay."""
+"""Seconds that a connection must last to reset the retry delays."""
 _log = logging.getLogger(__name__)
-_COMING = frozenset({ActiveState.ACTIVATING, ActiveState.RELOADING, ActiveState.REFRESHING})
+_STARTING = frozenset({ActiveState.ACTIVATING, ActiveState.RELOADING, ActiveState.REFRESHING})
 
 
 class ManagerLink:
-    """One user's manager, through however many connections it takes."""
+    """The link to one user's manager, over any number of connections."""
 
     def __init__(
         self,
@@ -79,20 +77,20 @@ class ManagerLink:
         self._unit = FactKey(PlatformFact.UNIT, manager_unit(account.uid))
         self._state: ManagerState | None = None
         self._was_up = False
-        self._asked = True
+        self._connect_requested = True
         self._wake = asyncio.Event()
         self._waiting: set[asyncio.Future[Manager]] = set()
         self._error: EventdError | None = None
         self._conduct = Conduct()
-        self._blamed: EventdError | None = None
+        self._violation: EventdError | None = None
         """Why we are ending the connection."""
-        self.over = False
-        """It is no longer wanted."""
+        self.ended = False
+        """`end` was called."""
         self._scope = anyio.CancelScope()
-        self._ended = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Connect whenever there is reason to, until `end`. Again after an error of its own."""
+        """Connect on each of the events above, until `end`. It may be called again after an error."""
         self._scope = anyio.CancelScope()
         stop = self._facts.watch((self._unit,), lambda _key: self._wake.set())
         try:
@@ -101,46 +99,44 @@ class ManagerLink:
                 while True:
                     self._wake.clear()
                     if (left := self._conduct.left(anyio.current_time())) > 0:
-                        self._asked = False
-                        self._judge()
-                        self._settle(self._unavailable("it is left alone"))
+                        self._connect_requested = False
+                        self._update_state()
+                        self._resolve_waiting(self._unavailable("it is left alone"))
                         with anyio.move_on_after(left):
                             await self._wake.wait()
                         continue
-                    if self._active is ActiveState.ACTIVE or self._asked:
-                        self._asked = False
+                    if self._active is ActiveState.ACTIVE or self._connect_requested:
+                        self._connect_requested = False
                         began = anyio.current_time()
                         await self._attempt()
                         if self._was_up:
                             self._was_up = False
-                            # The bus may be back already, or take us while its daemon restarts.
-                            self._asked = True
+                            # The bus may be back already, or accept a connection while its daemon restarts.
+                            self._connect_requested = True
                             if anyio.current_time() - began >= STEADY:
                                 wait = retry_delays()
                             else:
-                                # The socket is the user's own: one that takes us and drops us, over and over.
+                                # The socket is the user's own, and may accept and drop us over and over.
                                 await self._pause(next(wait))
                             continue
-                    self._judge()
+                    self._update_state()
                     if isinstance(self._error, DeadlineError):
-                        wait = (
-                            retry_delays()
-                        )  # the open call was the pause, and an answer would have ended it
+                        wait = retry_delays()  # the open call was the delay, and a reply would have ended it
                     await self._pause(next(wait) if self._active is ActiveState.ACTIVE else None)
                     if self._active is not ActiveState.ACTIVE:
                         wait = retry_delays()
         finally:
             stop()
-            self._settle(self._unavailable("it is no longer wanted"))
-            self._ended.set()
+            self._resolve_waiting(self._unavailable("it is no longer wanted"))
+            self._stopped.set()
 
-    async def wanted(self, timeout: float) -> Manager:
-        """Return the manager, as soon as its facts are current."""
+    async def wait_until_up(self, timeout: float) -> Manager:
+        """Return the manager as soon as its facts are current."""
         if self.feed is not None:
             return self.feed.manager
         waiting: asyncio.Future[Manager] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
-        self._asked = True
+        self._connect_requested = True
         self._wake.set()
         try:
             async with asyncio.timeout(timeout):
@@ -151,31 +147,31 @@ class ManagerLink:
             self._waiting.discard(waiting)
 
     def watch(self, units: frozenset[str]) -> None:
-        """Set the units that are kept in full. A connection may be in the middle of its reads by now."""
+        """Set the units that are kept in full. A connection may be reading meanwhile."""
         (self._session_feed or self.table).watch(units)
 
-    async def suspect(self) -> None:
-        """Connect anew."""
+    async def reconnect(self) -> None:
+        """Close the connection, so that `run` makes a new one."""
         if self.feed is not None:
             await self.feed.manager.bus.close()
 
-    async def blame(self, error: EventdError) -> None:
-        """End the connection, if there is one, as if it had said something bad."""
+    async def report_violation(self, error: EventdError) -> None:
+        """End the connection, if there is one, for what its peer sent."""
         if self.feed is not None:
-            self._blamed = error
+            self._violation = error
             await self.feed.manager.bus.close()
 
-    def failed(self, error: EventdError) -> None:
-        """Take note that `run` has ended by itself, which is a bug; it is not started again at once."""
+    def on_failed(self, error: EventdError) -> None:
+        """Handle the end of `run` by an error, which is a bug; the next connection is delayed."""
         self._was_up = False
         self._lost(error)
-        self._become(ManagerState.UNREACHABLE)
+        self._set_state(ManagerState.UNREACHABLE)
 
     async def end(self) -> None:
-        """Close the connection and forget all facts."""
-        self.over = True
+        """Close the connection, and remove all facts."""
+        self.ended = True
         self._scope.cancel()
-        await self._ended.wait()
+        await self._stopped.wait()
         self.table.clear()
         self._state = None
         self._emit_state(None)
@@ -187,32 +183,32 @@ class ManagerLink:
 
     async def _attempt(self) -> None:
         if self._state is not ManagerState.UNREACHABLE:
-            self._become(ManagerState.STARTING)
+            self._set_state(ManagerState.STARTING)
         try:
             await with_connection(self._connect, self._session)
         except EventdError as error:
-            self._lost(self._blamed or error)
-        except Exception:  # noqa: BLE001 - whatever it is, it is this link that it ends
-            # A user's bus is the user's: what answers there may send anything, and ends nobody's link but its own.
+            self._lost(self._violation or error)
+        except Exception:  # noqa: BLE001 - whatever it is, it must end this link only
+            # A user's bus may send anything.
             _log.exception("user manager of %s: its bus does not answer as systemd does", self.account.name)
             self._lost(TemporaryError("its bus does not answer as systemd does", reason="bad-reply"))
-        self._blamed = None
+        self._violation = None
 
     def _lost(self, error: EventdError) -> None:
-        if error.reason in OFFENCES:
+        if error.reason in VIOLATIONS:
             pause = self._conduct.offended(anyio.current_time())
             error = TemporaryError(f"{error.message}; it is left alone for {pause:g} s", reason=error.reason)
             _log.warning("user manager of %s: %s", self.account.name, error, extra={"reason": error.reason})
         else:
             _log.info("user manager of %s: %s", self.account.name, error)
         self._error = error
-        if self._was_up or error.reason in OFFENCES:
+        if self._was_up or error.reason in VIOLATIONS:
             attributes = {"reason": error.reason, "error": error.message}
             self.table.emit(KernelEvent.GAP, self.account.name, attributes=attributes)
         if self._was_up:
-            self._become(ManagerState.UNREACHABLE)
-        if error.reason in OFFENCES:
-            self.table.clear()  # nothing that it has said of its units is worth anything
+            self._set_state(ManagerState.UNREACHABLE)
+        if error.reason in VIOLATIONS:
+            self.table.clear()  # nothing that it sent about its units can be trusted
 
     async def _connect(self) -> Bus:
         return await Bus.connect(self._address, uid=self._uid, timeout=CONNECT_TIMEOUT, limits=USER_LIMITS)
@@ -224,42 +220,42 @@ class ManagerLink:
             self.feed = feed
             self._was_up = True
             self._error = None
-            self._become(ManagerState.UP)
-            self._settle(feed.manager)
+            self._set_state(ManagerState.UP)
+            self._resolve_waiting(feed.manager)
 
         def gone() -> None:
             self.feed = None
-            self._become(ManagerState.UNREACHABLE)
+            self._set_state(ManagerState.UNREACHABLE)
 
         try:
             await feed.run(ready, gone)
         finally:
             self.feed = self._session_feed = None
 
-    def _judge(self) -> None:
-        """Say how the manager is after an attempt that failed, or without one."""
+    def _update_state(self) -> None:
+        """Set the state of a manager without a connection, by the state of its unit."""
         match self._active:
             case ActiveState.ACTIVE:
-                self._become(ManagerState.UNREACHABLE)
-            case active if active in _COMING:
-                self._become(ManagerState.STARTING)
+                self._set_state(ManagerState.UNREACHABLE)
+            case active if active in _STARTING:
+                self._set_state(ManagerState.STARTING)
             case _:
                 self.table.clear()
-                self._become(ManagerState.DOWN)
-                if not self._asked:
-                    self._settle(self._unavailable("it is not running"))
+                self._set_state(ManagerState.DOWN)
+                if not self._connect_requested:
+                    self._resolve_waiting(self._unavailable("it is not running"))
 
     async def _pause(self, longest: float | None) -> None:
-        """Wait for a reason to look again: the unit's state, the socket, a caller; or `longest` seconds."""
+        """Wait until the unit's state changes, the socket appears, or a caller asks; at most `longest` seconds."""
         path = self._address.partition("unix:path=")[2].partition(",")[0]
         folder, name = os.path.split(path)
 
         def appeared(change: Change) -> None:
             if change.name == name:
-                self._asked = True
+                self._connect_requested = True
                 self._wake.set()
 
-        # Only now, not while connected: the folder is the user's, who may make names in it all day long.
+        # Not while connected: the folder is the user's, who may create names in it all the time.
         seen = self._inotify.subscribe(folder, NAMES, appeared, follow=False) if path else None
         try:
             async with asyncio.timeout(longest):
@@ -270,7 +266,7 @@ class ManagerLink:
             if seen is not None:
                 self._inotify.cancel(seen)
 
-    def _settle(self, outcome: SystemdManager | EventdError) -> None:
+    def _resolve_waiting(self, outcome: SystemdManager | EventdError) -> None:
         for waiting in self._waiting:
             if waiting.done():
                 continue
@@ -288,7 +284,7 @@ class ManagerLink:
             wakes_on=frozenset({self._unit, FactKey(WorkloadFact.MANAGER, self.account.name)}),
         )
 
-    def _become(self, state: ManagerState) -> None:
+    def _set_state(self, state: ManagerState) -> None:
         if state is not self._state:
             self._state = state
             self._emit_state(state)
