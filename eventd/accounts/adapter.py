@@ -177,7 +177,7 @@ class SystemAccounts:
             try:
                 await anyio.to_thread.run_sync(self._used.record, _ids_of(account))
             except OSError as error:
-                raise _unwritten(account.name, error) from error
+                raise _record_error(account.name, error) from error
 
     async def former(self) -> Mapping[int, str]:
         """Return the uids of the file of used ids; see the port."""
@@ -280,7 +280,9 @@ class SystemAccounts:
         )
         # shadow's backup files (passwd-, group-) still list an account that was just deleted.
         numbers = [
-            number for name_ in ("passwd", "passwd-", "group", "group-") for number in _third(etc / name_)
+            number
+            for database in ("passwd", "passwd-", "group", "group-")
+            for number in _third_fields(etc / database)
         ]
         ends = [
             [each.end for name_ in (database, f"{database}-") for each in self._ranges(name_)]
@@ -289,7 +291,7 @@ class SystemAccounts:
         try:
             ids = self._used.reserve(name, limits, numbers, (ends[0], ends[1]))
         except OSError as error:
-            raise _unwritten(name, error) from error
+            raise _record_error(name, error) from error
         options = ["--uid", str(ids.uid)]
         for kind, first in (("SUB_UID", ids.subuid), ("SUB_GID", ids.subgid)):
             last = first + SUBORDINATE_IDS - 1
@@ -344,7 +346,7 @@ def _ids_of(account: Account) -> Ids:
     return Ids(account.name, account.uid, account.gid, subuid[0], subgid[0], made=True)
 
 
-def _third(path: Path) -> list[int]:
+def _third_fields(path: Path) -> list[int]:
     """Return the third field of each row: the uid of passwd(5), the gid of group(5)."""
     try:
         rows = [line.split(":") for line in path.read_text("utf-8", "replace").splitlines()]
@@ -353,7 +355,7 @@ def _third(path: Path) -> list[int]:
     return [int(row[2]) for row in rows if len(row) > 2 and row[2].isdecimal()]
 
 
-def _unwritten(name: str, error: OSError) -> TemporaryError:
+def _record_error(name: str, error: OSError) -> TemporaryError:
     reason = "disk-full" if error.errno == errno.ENOSPC else "ids-unwritten"
     return TemporaryError(
         f"cannot record the ids of the account {name}, so it is not created: {error.strerror}",

@@ -1,4 +1,4 @@
-"""The accounts domain: what it adds to eventd."""
+"""What the domain `accounts` adds to eventd."""
 
 from __future__ import annotations
 

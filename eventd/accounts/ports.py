@@ -1,4 +1,4 @@
-"""Linux accounts, as the runtime sees them."""
+"""What the runtime needs of Linux accounts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class AccountSigns(Protocol):
     """Signs that a person uses an account."""
 
     async def read(self, account: Account, *, timeout: float) -> Signs:
-        """Read them now; a home that cannot be read within `timeout` seconds is a sign too."""
+        """Read the signs. A home that cannot be read within `timeout` seconds is a sign too."""
         ...
 
 
@@ -40,7 +40,7 @@ class Accounts(Protocol):
         ...
 
     async def complete(self, account: Account, *, timeout: float) -> Account:
-        """Add subordinate id ranges where they are missing; return the account as it is then. Idempotent."""
+        """Add missing subordinate id ranges; return the completed account. Idempotent."""
         ...
 
     async def note(self, account: Account) -> None:
@@ -62,9 +62,9 @@ class Measured:
 
     files: int
     bytes: int
-    """Of disk space (st_blocks), counted once for each name."""
+    """Disk space (st_blocks), counted once per name."""
     complete: bool
-    """Everything was counted."""
+    """Whether everything was counted."""
     top: tuple[str, ...] = ()
     """The names directly in it, sorted; at most 50."""
 

@@ -2,8 +2,8 @@
 
 Synchronous, for a worker thread. A repository may name any path, so the path is not trusted. Content is read with the
 rights of the workload's account, which could read it anyway; only from a regular file, and up to a limit. Only a digest
-under the host's key is kept (`eventd.platform.host_key`). Root reads the folders on the way, for the subscriptions, as
-far as they belong to root (`eventd.platform.path_lookup`).
+under the host's key is kept (`eventd.platform.host_key`). Root reads the folders above the file, for the subscriptions,
+as far as they belong to root (`eventd.platform.path_lookup`).
 """
 
 # ruff: noqa: PTH116  paths are strings here, and looked up once
@@ -72,13 +72,13 @@ class Seen:
     state: NamedState
     """`noticed` is when the file was changed, according to its timestamps."""
     steps: tuple[tuple[str, str], ...]
-    """Root's folders on the steps, each with the name looked up in it."""
+    """Root's folders on the way to it, each with the name that was looked up in it."""
     foreign: str
-    """The rest of the path, which must be watched with the account's rights; empty: none."""
+    """The path from its first component that is not root's, which the account has to watch; empty if there is none."""
 
 
 def observe(path: str, account: Account | None, digester: Digester) -> Seen:
-    """Read an absolute path. Raises TemporaryError or PermanentError if root cannot read the steps to it."""
+    """Read an absolute path. Raises TemporaryError or PermanentError if root cannot look it up."""
     found = look_up(path, through=True)
     with as_account(account, groups=True):
         state, changed = _state(path, digester)

@@ -1,4 +1,4 @@
-"""The files domain: what it adds to eventd."""
+"""What the domain `files` adds to eventd."""
 
 from __future__ import annotations
 

@@ -51,13 +51,13 @@ def unreadable(
 
     `places`: path as written -> the way to it from `/`, as far as it exists and the caller can see it.
     """
-    told: set[tuple[str, int, str]] = set()
+    reported: set[tuple[str, int, str]] = set()
     for named in (each for unit in workload.units for each in unit.named):
         way = places.get(named.path, ())
         where = (named.file, named.line, named.path)
         refusals = tuple(_refusals(way, reader))
-        if refusals and named.key != PROVIDER and named.path != HOME and where not in told:
-            told.add(where)
+        if refusals and named.key != PROVIDER and named.path != HOME and where not in reported:
+            reported.add(where)
             yield _finding(workload.name, named, refusals, reader)
 
 

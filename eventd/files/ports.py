@@ -1,4 +1,4 @@
-"""Files of the host, as the runtime sees them."""
+"""What the runtime needs of the host's files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Files(Protocol):
         ...
 
     async def remove(self, path: str) -> Sequence[str]:
-        """Unlink a file, then its parents as far as they are empty and below an owned root; absent is no error.
+        """Unlink a file, then its empty parents below an owned root. The file may be missing.
 
         Return the parents that it removed.
         """
@@ -30,12 +30,12 @@ class Files(Protocol):
         ...
 
     async def scan(self, folder: str) -> Mapping[str, FileState]:
-        """Return all regular files, symlinks and others below `folder` by absolute path; an absent folder is empty."""
+        """Return all files and symlinks below `folder` by absolute path; a missing folder is empty."""
         ...
 
 
 class FileWatch(Protocol):
-    """inotify on the owned folders: FILE facts of every file below a watched folder are kept current."""
+    """Keeps the FILE facts of every file below the watched folders current."""
 
     async def watch(self, folder: str) -> None:
         """Watch `folder` recursively, even if it does not exist yet, then read it. Idempotent."""

@@ -1,10 +1,10 @@
 """The NAMED facts: files of the host that workloads name and use at their start, as their accounts see them.
 
 Owns the wanted paths, the subscriptions that trigger reads, and the last results. The daemon's inotify watches the path
-to a file as far as it belongs to root. From the first folder or link of another owner on, a path unit in the workload's
-own manager watches it (`foreign`, to `eventd.audit.source`): so root follows no foreign links, and a busy workload
-cannot fill the daemon's queue. A file is read when its writer has closed it or renamed it into place, not while it is
-being written.
+to a file as far as it belongs to root. From the first folder or link of another owner on (`foreign`), a path unit in
+the workload's own manager watches it, through `eventd.audit.source`: so root follows no foreign links, and a busy
+workload cannot fill the daemon's queue. A file is read when its writer has closed it or renamed it into place, not
+while it is being written.
 
 A workload's files are read in one worker thread with a deadline. If that does not answer, the state of the workload's
 files is *unknown*: their facts are removed until it answers, and no other workload has to wait.
@@ -40,7 +40,8 @@ from eventd.workloads.model_facts import NamedState, WorkloadFact
 
 TIMEOUT = 5.0
 """Seconds for one read of all files of a workload."""
-_LOOKS = 16
+_ATTEMPTS = 16
+"""How often the files of a workload are read in a row while their folders keep changing."""
 _AT_ONCE = 8
 _WRITTEN = ATTRIBUTES | Mask.CLOSE_WRITE
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class _File:
     watch: PathWatch
     state: NamedState | None = None
     foreign: str = ""
-    looked: bool = False
+    was_read: bool = False
     stale: bool = False
     """A new mount may hide the subscribed folders: discard a read in progress."""
 
@@ -71,13 +72,13 @@ class _Owner:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     stuck: bool = False
     """A read has not returned: another thread would hang too."""
-    spent: bool = False
-    """It has been read once more since an answer came too late."""
+    retried: bool = False
+    """Whether it was read again after a late answer."""
     foreign: frozenset[str] = frozenset()
 
 
 class NamedFiles:
-    """See the module. Changes are only seen while `run` is running; `want` itself reads new paths."""
+    """The source of NAMED facts. Changes are only seen while `run` is running; `want` itself reads new paths."""
 
     def __init__(
         self, emit: Emit, facts: Facts, inotify: Inotify, digester: Digester, hand_over: HandOver
@@ -195,16 +196,16 @@ class NamedFiles:
             raise exhausted[0]
 
     def _file(self, owner: _Owner, raw: str) -> _File:
-        def again() -> None:
+        def changed() -> None:
             owner.dirty.add(raw)
             self._mark(owner)
 
-        def anew() -> None:
+        def rerouted() -> None:
             if (mine := owner.files.get(raw)) is not None:
                 mine.stale = True
-            again()
+            changed()
 
-        return _File(raw, PathWatch(self._inotify, changed=again, rerouted=anew, last=_WRITTEN))
+        return _File(raw, PathWatch(self._inotify, changed=changed, rerouted=rerouted, last=_WRITTEN))
 
     def _mark(self, owner: _Owner) -> None:
         self._marked.add(owner.name)
@@ -213,7 +214,7 @@ class NamedFiles:
     async def _check(self, owner: _Owner) -> None:
         """Read the marked files of one workload, until every folder on the way was subscribed to before the read."""
         async with owner.lock:
-            for _ in range(_LOOKS):
+            for _ in range(_ATTEMPTS):
                 if owner.stuck or not owner.dirty:
                     break
                 account = self._facts.get(FactKey(PlatformFact.ACCOUNT, owner.name))
@@ -221,7 +222,7 @@ class NamedFiles:
                 files = [owner.files[raw] for raw in sorted(marked & owner.files.keys())]
                 if not isinstance(account, Account) and owner.name:
                     for each in files:
-                        each.looked = False
+                        each.was_read = False
                         self._set_fact(owner, each, None)
                     break
                 mine = account if isinstance(account, Account) else None
@@ -235,7 +236,7 @@ class NamedFiles:
                         each.foreign = seen.foreign
                         if each.watch.cover(seen.steps):
                             owner.dirty.add(each.raw)
-                        self._take(owner, each, seen.state)
+                        self._apply(owner, each, seen.state)
             else:
                 self._mark(owner)
             self._hand(owner)
@@ -264,7 +265,7 @@ class NamedFiles:
                 extra={"workload": owner.name},
             )
             return [None] * len(files)
-        owner.spent = False
+        owner.retried = False
         for path, seen in zip(paths, found, strict=True):
             if isinstance(seen, EventdError):
                 _log.warning("%s, which %s names: %s", path, owner.name, seen, extra={"reason": seen.reason})
@@ -273,16 +274,16 @@ class NamedFiles:
     def _answered(self, owner: _Owner) -> None:
         """A late read has returned, so the files can be read again; only once, in case they are merely slow."""
         owner.stuck = False
-        if not owner.spent:
-            owner.spent = True
+        if not owner.retried:
+            owner.retried = True
             self.invalidate_owner(owner.name)
 
-    def _take(self, owner: _Owner, each: _File, state: NamedState) -> None:
-        if each.looked:
+    def _apply(self, owner: _Owner, each: _File, state: NamedState) -> None:
+        if each.was_read:
             # It was seen in another state before, so it has changed since, whatever its timestamp says.
             now = time.monotonic_ns() // 1000
             state = replace(state, noticed=now)
-        each.looked = True
+        each.was_read = True
         if state != each.state:
             self._set_fact(owner, each, state)
 

@@ -28,7 +28,7 @@ from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import FileState, PlatformFact
 from eventd.platform.wake_loop import run_on_wake
 
-_LOOKS = 16
+_ATTEMPTS = 16
 """How often one folder is listed in a row while new folders keep appearing in it; then it is queued again."""
 
 
@@ -120,7 +120,7 @@ class OwnedFilesSource:
     async def _read_changed(self) -> None:
         async with self._lock:
             try:
-                await self._work()
+                await self._read_marked()
             except BaseException:
                 self._on_gap()
                 raise
@@ -133,7 +133,7 @@ class OwnedFilesSource:
         self._dirty.setdefault(folder, set()).add(path)
         self._wake.set()
 
-    async def _work(self) -> None:
+    async def _read_marked(self) -> None:
         if self._gap:
             self._gap = False
             self._dirty.clear()
@@ -186,7 +186,7 @@ class OwnedFilesSource:
         if path == root:
             entry.watch.arm()
         found = Walk()
-        for _ in range(_LOOKS):
+        for _ in range(_ATTEMPTS):
             found = await anyio.to_thread.run_sync(walk_at, root, path, abandon_on_cancel=True)
             if not entry.watch.cover(found.folders):
                 return found

@@ -31,7 +31,7 @@ from eventd.platform.path_watch import PathWatch
 from eventd.platform.processes.blocking_call import BlockingCalls
 from eventd.platform.wake_loop import run_on_wake
 
-_LOOKS = 16
+_ATTEMPTS = 16
 """How often one path is checked in a row while the way to it keeps changing."""
 TIMEOUT = 5.0
 """Seconds for one check. A path on a dead file server must not delay the others."""
@@ -42,12 +42,12 @@ class _Path:
     """One wanted path."""
 
     def __init__(
-        self, path: str, inotify: Inotify, again: Callable[[_Path], None], anew: Callable[[_Path], None]
+        self, path: str, inotify: Inotify, changed: Callable[[_Path], None], rerouted: Callable[[_Path], None]
     ) -> None:
         self.path = path
-        self.calls = BlockingCalls(partial(again, self))
+        self.calls = BlockingCalls(partial(changed, self))
         self.watch = PathWatch(
-            inotify, changed=partial(again, self), rerouted=partial(anew, self), last=ATTRIBUTES
+            inotify, changed=partial(changed, self), rerouted=partial(rerouted, self), last=ATTRIBUTES
         )
         self.state: FileState | None = None
         self.stale = False
@@ -78,7 +78,7 @@ class WatchedFiles:
             for path in self._paths.keys() - wanted:
                 self._drop(path)
             for path in sorted(wanted - self._paths.keys()):
-                self._paths[path] = entry = _Path(path, self._inotify, self._mark, self._mark_anew)
+                self._paths[path] = entry = _Path(path, self._inotify, self._mark, self._mark_stale)
                 try:
                     await self._check(entry)
                 except BaseException:
@@ -90,7 +90,7 @@ class WatchedFiles:
         """Check the paths at or below these mount points again (None: all): something was mounted or unmounted."""
         for entry in self._paths.values():
             if points is None or any(entry.watch.passes(point, entry.path) for point in points):
-                self._mark_anew(entry)
+                self._mark_stale(entry)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Check changed paths until cancelled; `started` once all marked paths were checked.
@@ -116,7 +116,7 @@ class WatchedFiles:
 
     async def _check(self, entry: _Path) -> None:
         """Check the path and subscribe to its folders, until every folder was subscribed to before the check."""
-        for _ in range(_LOOKS):
+        for _ in range(_ATTEMPTS):
             if entry.stale:
                 entry.stale = False
                 entry.watch.leave()
@@ -134,7 +134,7 @@ class WatchedFiles:
                 return
         self._mark(entry)
 
-    def _mark_anew(self, entry: _Path) -> None:
+    def _mark_stale(self, entry: _Path) -> None:
         entry.stale = True
         self._mark(entry)
 

@@ -60,12 +60,12 @@ class HostQuadletGenerator:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
         if done.ok:
             return ()
-        said = (
+        lines = (
             _PREFIX.sub("", line).replace(f"{folder}/", "").strip()
             for line in done.stderr.decode("utf-8", "replace").splitlines()
         )
-        complaints = tuple(line for line in said if line and not line.startswith(_NOISE))
-        return complaints or (f"the generator failed with status {done.status} and printed no error",)
+        errors = tuple(line for line in lines if line and not line.startswith(_NOISE))
+        return errors or (f"the generator failed with status {done.status} and printed no error",)
 
     def _write(self, files: Mapping[str, bytes]) -> str:
         for name in files:

@@ -25,7 +25,7 @@ class Kind:
     suffix: str
     """The suffix of the unit's name, after the stem."""
     runs: bool
-    """It runs something; the others only prepare what those refer to."""
+    """Whether it runs something; the other kinds only prepare what these refer to."""
 
 
 KINDS: Mapping[str, Kind] = {

@@ -1,4 +1,4 @@
-"""The host's own Quadlet generator, as the runtime sees it."""
+"""What the runtime needs of the host's own Quadlet generator."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ class QuadletGenerator(Protocol):
     """The host's own Quadlet generator, as a check."""
 
     async def dry_run(self, files: Mapping[str, bytes]) -> Sequence[str]:
-        """Return its errors as lines, empty if it accepts the files."""
+        """Return its errors as lines; empty if it accepts the files."""
         ...

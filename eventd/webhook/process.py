@@ -1,6 +1,6 @@
-"""`eventd-webhook`: arguments, sockets, signals.
+"""`eventd-webhook`: its arguments, sockets and signals.
 
-Owns: the process. The listening socket comes from systemd (sd_listen_fds(3)) or from `--listen`.
+The listening socket comes from systemd (sd_listen_fds(3)) or from `--listen`.
 """
 
 from __future__ import annotations

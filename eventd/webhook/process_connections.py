@@ -119,7 +119,7 @@ def forwarded_for(address: str, lines: Iterable[str], proxies: Iterable[Network]
     Each proxy appends the address of its peer, so the list is read from its end, as long as proxies are trusted:
     everything before that is written by the client. `address`: that of the connection.
     """
-    told, proxies = ",".join(lines).split(","), tuple(proxies)
-    while trusted(address, proxies) and told and (before := told.pop().strip()):
+    addresses, proxies = ",".join(lines).split(","), tuple(proxies)
+    while trusted(address, proxies) and addresses and (before := addresses.pop().strip()):
         address = str(parse(before) or "unknown")
     return address

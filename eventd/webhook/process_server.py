@@ -38,7 +38,7 @@ BODY_RATE = 16 * 1024
 """The minimal rate in bytes per second after that, until `request_timeout`."""
 BUFFERED = 32 << 20
 """The limit for all incomplete bodies, in bytes, but at least one body of a hook. Far below the unit's MemoryMax=."""
-TELL_AGAIN = 60.0
+DROP_LOG_INTERVAL = 60.0
 """Seconds between two log lines about dropped connections."""
 
 
@@ -151,12 +151,12 @@ class Listener:
         except RefusedError as error:
             return _error(401, "signature", error.reason)
         try:
-            said = interpret(hook.table.forge, verified.event, body)
+            event = interpret(hook.table.forge, verified.event, body)
         except MalformedError:
             return Answer(422, {"error": "payload"}, "malformed", verified)
-        if isinstance(said, Ignored):
-            return Answer(200, {"delivered": False, "reason": said.reason}, said.reason, verified)
-        return await self._pass_on(hook, verified, said)
+        if isinstance(event, Ignored):
+            return Answer(200, {"delivered": False, "reason": event.reason}, event.reason, verified)
+        return await self._pass_on(hook, verified, event)
 
     async def _read(self, request: web.BaseRequest, limit: int, arrival: Arrival) -> bytes | None:
         """Return the body, or None as soon as it is too large (a chunked one does not announce its size).
@@ -226,7 +226,7 @@ class BoundedServer(web.Server):
         self._held: dict[Any, Held] = {}
         self._deadlines: dict[Any, asyncio.TimerHandle] = {}
         self._dropped = 0
-        self._told = -math.inf
+        self._drop_logged = -math.inf
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
         """Accept a connection, with a deadline for its headers."""
@@ -275,9 +275,9 @@ class BoundedServer(web.Server):
         """Log dropped connections: the first at once, then their number now and then."""
         self._dropped += 1
         now = asyncio.get_running_loop().time()
-        if now - self._told >= TELL_AGAIN:
+        if now - self._drop_logged >= DROP_LOG_INTERVAL:
             self._log.write(Priority.WARNING, "dropped", reason=why, peer=address, connections=self._dropped)
-            self._told, self._dropped = now, 0
+            self._drop_logged, self._dropped = now, 0
 
 
 def _address(transport: asyncio.BaseTransport) -> str:
