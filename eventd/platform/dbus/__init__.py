@@ -1,1 +1,1 @@
-"""A connection to a D-Bus bus: checked messages, calls with deadlines, signals in order."""
+"""A connection to a D-Bus bus: validated messages, calls with deadlines, signals in order."""

@@ -1,7 +1,7 @@
-"""The calls of one connection that are under way: what each expects as its reply, and who awaits it.
+"""The pending calls of one connection: the reply that each expects, and the future that awaits it.
 
-Owns that bookkeeping, instead of the library, which leaves behind the reply handler of a cancelled call. It sends
-nothing: `connection` does.
+Owns this bookkeeping because the libraries leave behind the reply handler of a cancelled call. Sends nothing:
+`connection` does.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ class _Pending(NamedTuple):
 
 
 class Calls:
-    """See the module."""
+    """The pending calls, by serial."""
 
     def __init__(self) -> None:
         self._pending: dict[int, _Pending] = {}
 
     def begin(self, serial: int, what: str, reply: str, apply: Apply | None) -> asyncio.Future[Sequence[Any]]:
-        """Expect a reply with the signature `reply`; see `Bus.call`. The future ends with its body, or an error."""
+        """Expect a reply with the signature `reply`; see `Bus.call`. The future gets its body, or an error."""
         future: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
         self._pending[serial] = _Pending(future, what, reply, apply)
         return future
 
     def forget(self, serial: int) -> None:
-        """Expect a reply no longer."""
+        """Stop expecting a reply."""
         self._pending.pop(serial, None)
 
-    def end(self, error: Callable[[], DisconnectedError]) -> None:
-        """End every call with an error of its own: the connection is gone."""
+    def fail_all(self, error: Callable[[], DisconnectedError]) -> None:
+        """Fail every call, each with a new `error()`: the connection is gone."""
         for pending in self._pending.values():
             if not pending.future.done():
                 pending.future.set_exception(error())
 
     def admit(self, header: Header) -> str | None:
-        """Return the signature of a reply that somebody waits for, None of any other; end a call with a wrong one."""
+        """Return the signature of an expected reply, None for any other. Fail a call whose reply has a wrong one."""
         pending = self._pending.get(header.reply_to)
         if pending is None or pending.future.done():
             return None
         if header.kind is Kind.ERROR:
             if header.signature in ("", "s"):
                 return header.signature
-            # An error may say more than its text. It is known by its name.
+            # An error may have a longer body than its text. Its name is enough.
             pending.future.set_exception(dbus_error(header.error, "", what=pending.what))
             return None
         if header.signature != pending.reply:
@@ -66,7 +66,7 @@ class Calls:
         return pending.reply
 
     def settle(self, message: Message) -> None:
-        """End the call that a reply is for, with its body or its error. Raises what its `apply` raises."""
+        """Complete the call that a reply is for, with its body or its error. Raises what its `apply` raises."""
         pending = self._pending.pop(message.reply_serial, None)
         if pending is None or pending.future.done():
             return  # its caller has hit the deadline, or was cancelled

@@ -1,24 +1,23 @@
 """A connection to a D-Bus bus: calls with deadlines, and signals in the order of arrival.
 
-Of the library (`library`) it uses messages in and out. Proxies, introspection and the libraries' own
-bookkeeping of replies stay unused, because a cancelled call leaves its reply handler behind in both of them, and
-dbus-next never ends a call after a disconnect. It knows no peer: `systemd1` and `logind` do.
+It uses the library (`library`) to send and receive messages only. Proxies, introspection and the libraries' bookkeeping
+of replies are not used: in both, a cancelled call leaves its reply handler behind, and dbus-next never ends a call
+after a disconnect. It knows no peer: `systemd1` and `logind` do.
 
-Facts that the callers rely on:
+Facts that callers rely on:
 
-- Order is total. A bus delivers what one sender sends to one receiver in the order of sending, replies and
-  signals alike, and a peer takes the values when it sends. So of two messages the later one is newer, whatever their
-  kind. That only holds for code that handles messages *as they arrive*: a task that awaits a reply runs later, when
-  more signals may have been handled. Therefore `call` takes `apply`, which runs at the reply's place in the order.
-- A sender cannot be forged, but a signal can be *sent to us* by anybody, match rule or not (a system bus lets
-  all users send signals). So a handler is registered for a well-known name, and a signal counts only if it
-  comes from that name's owner; `track` follows the owner.
-- What answers on a user's bus may be a program of that user. So each reply and signal has a signature that is known
-  here before it comes, and `gate` lets nothing else in: who reads a body finds in it what the signature says.
-- File descriptors go out only, and only on a connection that asked for it (`connect`, `fds`): on all others the
-  bus withholds messages that carry some, and on such a one what comes in is received without room for any, so
-  that the kernel closes them (`peer_socket`). None can leak from an unread reply or into a child.
-- A lost connection stays lost. The caller creates a new `Bus` and reads again what it missed.
+- Messages are in order. A bus delivers what one sender sends to one receiver in the order of sending, replies and
+  signals alike, and a peer reads its values when it sends. So the later of two messages is the newer one. That holds
+  only for code that handles messages *as they arrive*: a task that awaits a reply runs later, when more signals may
+  have been handled. Hence `apply` of `call`, which runs at the reply's place in the order.
+- A sender cannot be forged, but anybody can *send* the daemon a signal, whether a match rule asks for it or not. So a
+  handler is registered for a well-known name, and only signals of the name's owner count; `track` follows the owner.
+- A program of the user may answer on a user's bus. So the signature of each reply and signal is known in advance, and
+  `filter` drops all others: a body always has the types that its reader expects.
+- File descriptors are only sent, and only on a connection that negotiated it (`connect`, `fds`). On others the bus
+  withholds messages with descriptors. On these, messages are received without room for descriptors, so that the kernel
+  closes them (`peer_socket`). None leaks from an unread reply or into a child.
+- A lost connection stays lost. The caller makes a new `Bus` and reads again what it missed.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from eventd.platform.dbus.library import (
     consume,
     forget_signatures,
 )
-from eventd.platform.dbus.refusals import refusal
+from eventd.platform.dbus.refusals import connect_error
 from eventd.platform.dbus.signals import OwnerHandler, Signal, SignalHandler, Signals
 from eventd.platform.dbus.wire import Header, Kind
 
@@ -58,7 +57,7 @@ CALL_TIMEOUT = 25.0
 """Default seconds for a call, the same as libdbus."""
 _PEER = "org.freedesktop.DBus.Peer"
 _UNREAD = 16
-"""Unsent messages beyond which no Ping is answered."""
+"""How many messages may be unsent before a Ping gets no answer."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,10 +86,10 @@ class Bus:
         limits: Limits = SYSTEM_LIMITS,
         fds: bool = False,
     ) -> Bus:
-        """Connect, authenticate and say Hello.
+        """Connect, authenticate and send Hello.
 
         `uid`: connect as this user (see `peer_socket`), and only to a bus that this user runs. `limits`: what the bus
-        may send. `fds`: calls may hand over file descriptors.
+        may send. `fds`: calls may pass file descriptors.
         Raises DisconnectedError(reason="bus-unavailable"), DeadlineError,
         PermanentError(reason="access-denied" or "bad-address"), TemporaryError(reason="bus-not-trusted").
         """
@@ -108,14 +107,14 @@ class Bus:
                         f"the connection to the bus {address} was closed: {refused.message}",
                         reason=refused.reason,
                     ) from error
-            if (told := refusal(address, error, timeout)) is not None:
-                raise told from error
+            if (failure := connect_error(address, error, timeout)) is not None:
+                raise failure from error
             raise
         return cls(connection, address)
 
     @property
     def address(self) -> str:
-        """The address that it was connected to."""
+        """The address of the bus."""
         return self._address
 
     @property
@@ -129,7 +128,7 @@ class Bus:
             raise self._closed_error()
 
     def on_closed(self, callback: Callable[[], None]) -> None:
-        """Call back once when the connection is lost or closed (at once if it is already)."""
+        """Call `callback` once when the connection is lost or closed; at once if it already is."""
         if self._closed is not None:
             callback()
         else:
@@ -138,20 +137,20 @@ class Bus:
     def on(
         self, name: str, interface: str, member: str, signature: str, handler: SignalHandler
     ) -> Callable[[], None]:
-        """Hand signals of the owner of `name` that have this signature to `handler`; the result ends that.
+        """Pass signals of the owner of `name` with this signature to `handler`; call the result to stop.
 
-        `name` has to be tracked, and the signals asked for with `add_match`. If the handler raises, the connection
-        is closed, so that its owner reads everything afresh rather than going on with half a state.
+        `name` has to be tracked, and the signals requested with `add_match`. If the handler raises, the connection is
+        closed: its user then reads everything again, instead of going on with half a state.
         """
         return self._signals.add(name, interface, member, signature, handler)
 
     async def track(
         self, name: str, changed: OwnerHandler | None = None, *, timeout: float = CALL_TIMEOUT
     ) -> str:
-        """Follow the owner of a well-known name; return its unique name, or `""` while there is none.
+        """Follow the owner of a well-known name; return its unique name, or `""` if it has none.
 
-        `changed(owner)` is called at NameOwnerChanged's place in the order of messages, before signals of the
-        new owner.
+        `changed(owner)` is called at NameOwnerChanged's place in the order of messages, before any signal of the new
+        owner.
         """
         if name not in self._signals.owners:
             self._signals.owners[name] = ""
@@ -179,17 +178,17 @@ class Bus:
             except DisconnectedError:
                 if self._closed is not None:
                     raise
-                # NameHasNoOwner; an owner that came since is told by NameOwnerChanged.
+                # NameHasNoOwner. NameOwnerChanged reports an owner that has come since.
         if changed is not None:
-            self._signals.tell_owner(name, changed)
+            self._signals.on_owner_changed(name, changed)
         return self._signals.owners[name]
 
     def owner(self, name: str) -> str:
-        """The unique name of the owner of a tracked name, `""` if it has none."""
+        """Return the unique name of the owner of a tracked name, `""` if it has none."""
         return self._signals.owners.get(name, "")
 
     async def add_match(self, rule: str, *, timeout: float = CALL_TIMEOUT) -> None:
-        """Ask the bus for the signals that a match rule describes (D-Bus specification, "Match rules")."""
+        """Request the signals that a match rule describes (D-Bus specification, "Match rules")."""
         await self.call(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", [rule], timeout=timeout)
 
     async def call(
@@ -208,14 +207,12 @@ class Bus:
     ) -> Sequence[Any]:
         """Call a method; return the body of its reply with variants unwrapped.
 
-        `reply`: the signature that the reply has to have. It is checked here, for all callers: a body has as many
-        values as that, of these types. `apply(body)` is called at the reply's place in the order of messages, before
-        any later signal is handled, and not when the call has been given up by then; the body is then not kept, and
-        nothing is returned.
-        `fds`: file descriptors that go with it; a value of type `h` is an index into them. They stay the caller's, who
-        may close them once this returns or raises.
-        Raises what `dbus_error` makes of the peer's error, DeadlineError after `timeout` seconds,
-        DisconnectedError as soon as the connection is lost, and TemporaryError(reason="bad-reply").
+        `reply`: the signature that the reply must have. It is checked here, so a body always has these values.
+        `apply(body)` is called at the reply's place in the order of messages, before any later signal is handled,
+        unless the call was given up before. With `apply`, the body is not kept and nothing is returned. `fds`: file
+        descriptors to pass; a value of type `h` is an index into them. The caller keeps them, and may close them once
+        this returns or raises. Raises what `dbus_error` returns for the peer's error, DeadlineError after `timeout`
+        seconds, DisconnectedError as soon as the connection is lost, and TemporaryError(reason="bad-reply").
         """
         self.raise_if_closed()
         what = f"{member} of {destination}"
@@ -232,17 +229,17 @@ class Bus:
                 serial=serial,
                 unix_fds=list(fds),
             )
-            # A failed write ends the connection, and that ends the future.
+            # A failed write ends the connection, and that fails the call.
             self._connection.send(message).add_done_callback(consume)
         except (TypeError, ValueError, struct.error) as error:
             self._calls.forget(serial)
             if not self._connection.connected:
-                raise self._lost_under(what, error) from error
+                raise self._lost_during(what, error) from error
             raise PermanentError(f"{what} cannot be sent: {error}", reason="invalid-message") from error
         except OSError as error:
-            # The bus went away and the library closed the socket before the end was reported.
+            # The bus is gone, and the library closed the socket before it reported that.
             self._calls.forget(serial)
-            raise self._lost_under(what, error) from error
+            raise self._lost_during(what, error) from error
         try:
             async with asyncio.timeout(timeout):
                 return await future
@@ -260,7 +257,7 @@ class Bus:
         timeout: float = CALL_TIMEOUT,
         apply: Apply | None = None,
     ) -> dict[str, Any]:
-        """Return all properties of one interface of an object; nothing with `apply`, which gets them."""
+        """Return all properties of one interface of an object. With `apply`, that gets them, and {} is returned."""
         body = await self.call(
             destination,
             path,
@@ -278,48 +275,49 @@ class Bus:
     async def close(self) -> None:
         """Close the connection if it is open; pending calls end with DisconnectedError."""
         if self._closed is None:
-            self._down(DisconnectedError(f"the connection to {self._address} was closed", reason="closed"))
-        # The end of file that the shutdown of the socket brings is what lets the library release it.
+            self._fail(DisconnectedError(f"the connection to {self._address} was closed", reason="closed"))
+        # The library releases the socket at the end of file that its shutdown causes.
         await asyncio.wait({self._watching}, timeout=5.0)
 
     async def _watch(self) -> None:
         cause: BaseException | None = None
         try:
             await self._connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
-        except Exception as error:  # noqa: BLE001  # an OSError or EOFError: kept as the cause
+        except Exception as error:  # noqa: BLE001  # an OSError or EOFError, kept as the cause
             cause = error
         self._connection.dispose()
         if self._connection.filter.limits.strict:
             forget_signatures()
         lost = DisconnectedError(f"the connection to {self._address} was lost")
-        refused = self._connection.filter.refused  # also where the library has found another end of it first
+        refused = self._connection.filter.refused  # even if the library has reported another cause first
         if refused is not None:
             lost = DisconnectedError(
                 f"the connection to {self._address} was ended: {refused.message}", reason=refused.reason
             )
         lost.__cause__ = cause
-        self._down(lost)
+        self._fail(lost)
 
-    def _down(self, error: DisconnectedError) -> None:
+    def _fail(self, error: DisconnectedError) -> None:
+        """End the connection, once: fail the pending calls, and call back."""
         if self._closed is not None:
             return
         self._closed = error
         if self._connection.connected:
             self._connection.disconnect()
-        self._calls.end(self._closed_error)
+        self._calls.fail_all(self._closed_error)
         callbacks, self._on_closed = self._on_closed, []
         for callback in callbacks:
             callback()
 
-    def _lost_under(self, what: str, error: Exception) -> DisconnectedError:
+    def _lost_during(self, what: str, error: Exception) -> DisconnectedError:
         """Handle a lost connection that a call discovered."""
-        self._down(DisconnectedError(f"the connection to {self._address} was lost: {what} was not sent"))
+        self._fail(DisconnectedError(f"the connection to {self._address} was lost: {what} was not sent"))
         lost = self._closed_error()
         lost.__cause__ = error
         return lost
 
     def _closed_error(self) -> DisconnectedError:
-        # A new one each time: an exception accumulates the traceback of every place that raises it.
+        # A new one each time: an exception collects the traceback of every place that raises it.
         assert self._closed is not None
         error = DisconnectedError(self._closed.message, reason=self._closed.reason)
         error.__cause__ = self._closed.__cause__
@@ -333,8 +331,8 @@ class Bus:
                 f"the connection to {self._address} was ended: {error.message}", reason=error.reason
             )
             refused.__cause__ = error
-            self._down(refused)
-        except Exception as error:  # noqa: BLE001  # any bug of a handler
+            self._fail(refused)
+        except Exception as error:  # noqa: BLE001  # a bug in a handler
             _log.exception(
                 "a handler failed on %s.%s; closing the connection", message.interface, message.member
             )
@@ -342,18 +340,18 @@ class Bus:
                 f"a handler of the connection to {self._address} failed", reason="handler-failed"
             )
             failed.__cause__ = error
-            self._down(failed)
+            self._fail(failed)
 
     def _admit(self, header: Header, message: bytes) -> str | None:
-        """Return the signature of an expected message (see `gate`); None for all others."""
+        """Return the signature of an expected message (see `filter`); None for any other."""
         match header.kind:
             case Kind.RETURN | Kind.ERROR:
                 return self._calls.admit(header)
             case Kind.SIGNAL:
                 return self._signals.admit(header, message)
             case Kind.CALL:
-                # Answered by the library. Others call nothing here, and are not told so: who does not read replies
-                # would have them pile up.
+                # The library answers these. All other calls are dropped without a reply: a caller that does not read
+                # would let replies pile up.
                 if header.interface == _PEER and self._connection.unsent < _UNREAD:
                     return ""
         return None
@@ -369,7 +367,7 @@ class Bus:
 
 
 def system_bus_address() -> str:
-    """DBUS_SYSTEM_BUS_ADDRESS, or the address that the D-Bus specification gives for the system bus."""
+    """Return DBUS_SYSTEM_BUS_ADDRESS, or the address of the system bus in the D-Bus specification."""
     return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
 
 

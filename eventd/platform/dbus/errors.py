@@ -1,4 +1,4 @@
-"""The errors of a bus: from the name of a D-Bus error to an `EventdError`. Knows no library and no connection."""
+"""Translates the name of a D-Bus error to an `EventdError`. Knows no library and no connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventd.kernel.model.text import printable
 
 
 class BadReplyError(TemporaryError):
-    """A peer sent something that the real service never sends. Raised in a handler, it ends the connection."""
+    """A peer sent something that the real service never sends. Raised in a signal handler, it ends the connection."""
 
     reason = "bad-reply"
 
@@ -22,7 +22,7 @@ _LAST = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 _GONE = frozenset(
     {
-        # dbus-daemon answers so for a peer that left: before the call, or with the call unanswered.
+        # dbus-daemon's errors for a peer that left, before the call or without answering it.
         "org.freedesktop.DBus.Error.NoReply",
         "org.freedesktop.DBus.Error.ServiceUnknown",
         "org.freedesktop.DBus.Error.NameHasNoOwner",
@@ -45,7 +45,7 @@ _PERMANENT = frozenset(
         "org.freedesktop.DBus.Error.InvalidArgs",
         "org.freedesktop.DBus.Error.InvalidSignature",
         "org.freedesktop.DBus.Error.NotSupported",
-        # bus-common-errors.h of systemd: what stays so until somebody changes a unit file or an account.
+        # bus-common-errors.h of systemd: these last until a unit file or an account is changed.
         "org.freedesktop.systemd1.NoSuchUnit",
         "org.freedesktop.systemd1.UnitMasked",
         "org.freedesktop.systemd1.UnitGenerated",
@@ -63,7 +63,7 @@ _PERMANENT = frozenset(
 
 
 def _kebab(name: str) -> str:
-    """Return the last part of an error's name as a reason: whoever sends it may call it anything."""
+    """Return the last part of an error's name as a reason. The sender may use any name."""
     last = name.rpartition(".")[2]
     return _HUMP.sub("-", last).lower() if _LAST.fullmatch(last) else UNNAMED_REASON
 
@@ -76,10 +76,9 @@ def permanent_reasons() -> frozenset[str]:
 def dbus_error(name: str, text: str, *, what: str) -> EventdError:
     """Return the error for a reply of type ERROR.
 
-    `reason` is the last part of the D-Bus name in kebab-case (`no-such-unit`, `unit-masked`,
-    `job-type-not-applicable`), but
-    `access-denied` for all refusals and `disconnected` for a peer that has left the bus. An error that is not
-    known here counts as temporary: trying again with backoff is what does no harm.
+    `reason` is the last part of the D-Bus name in kebab-case (`no-such-unit`, `unit-masked`), except `access-denied`
+    for every refusal and `disconnected` for a peer that has left the bus. An unknown error is temporary: retrying with
+    backoff does no harm.
     """
     message = f"{what}: {printable(text or name)}"
     if name in _GONE:

@@ -32,34 +32,34 @@ from eventd.platform.dbus.wire import (
 
 DRIVER = "org.freedesktop.DBus"
 PIECE = 16 * 1024
-"""Bytes read from one connection before others get their turn: a few hundred signals, a few milliseconds."""
+"""Bytes read from one connection before others get a turn: a few hundred signals, a few milliseconds."""
 _MEGABYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one bus may demand of the daemon."""
+    """How much one bus may send."""
 
     message: int
     """Bytes of one message."""
     strict: bool
     """Whether a violation ends the connection."""
     fields: int = 4096
-    """Bytes of the fields of a header. Of systemd's longest, the path of a unit's object takes 800."""
+    """Bytes of a header's fields. systemd's longest field, the object path of a unit, takes up to 800."""
     variants: int = 4000
-    """In one message. A service has some 450 properties."""
+    """How many one message may have. A service has about 450 properties."""
     signals: tuple[float, float] | None = None
-    """Unrequested messages: how many at once, and per second. None: unlimited."""
+    """Unrequested messages: how many in a burst, and per second. None: unlimited."""
     bytes: tuple[float, float] = (0, 0)
-    """Their bytes, likewise."""
+    """Their bytes: in a burst, and per second."""
 
 
 SYSTEM_LIMITS = Limits(message=4 * _MEGABYTE, strict=False, variants=100_000)
-"""The list of a manager's units has about 400 bytes for each of them."""
+"""The list of a manager's units takes about 400 bytes per unit."""
 USER_LIMITS = Limits(
     message=_MEGABYTE // 4,
     strict=True,
-    # A reload announces every unit twice; one that changes does so in about three signals of 300 bytes.
+    # A reload announces every unit twice. A change of a unit is about three signals of 300 bytes.
     signals=(10_000, 200),
     bytes=(4 * _MEGABYTE, 128 * 1024),
 )
@@ -67,7 +67,7 @@ USER_LIMITS = Limits(
 
 
 class RefusedError(ConnectionAbortedError):
-    """The bus sent what no bus should: the connection ends. An OSError, which the libraries expect of a socket."""
+    """The bus sent what a bus must not send, and the connection ends. An OSError, as libraries expect of a socket."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ class RefusedError(ConnectionAbortedError):
 
 
 Admit: TypeAlias = Callable[[Header, bytes], "str | None"]
-"""Of a header and the message, returns the signature that it has to have to be let through; None drops it."""
+"""Takes a header and the message; returns the signature that the message must have to pass. None drops it."""
 
 
 def hello_only(header: Header, _message: bytes) -> str | None:
@@ -86,7 +86,7 @@ def hello_only(header: Header, _message: bytes) -> str | None:
 
 @dataclass(slots=True)
 class MessageFilter:
-    """The messages of one connection, from the first byte after its authentication."""
+    """Filters the messages of one connection, from the first byte after its authentication."""
 
     limits: Limits
     admit: Admit = hello_only
@@ -94,13 +94,13 @@ class MessageFilter:
     dropped: int = 0
     """How many messages were dropped."""
     refused: RefusedError | None = None
-    """Why the connection was ended."""
+    """Why the connection was ended; None if it was not."""
     _partial: bytearray = field(default_factory=bytearray)
     """The beginning of an incomplete message."""
     _whole: int = 0
-    """Its length, once that is known."""
+    """The length of that message; 0 if it is not known yet."""
     _skip: int = 0
-    """Bytes still to come of a message that is dropped."""
+    """How many bytes of a dropped message are still to come."""
     _checker: Checker = field(init=False)
     _signals: Budget | None = field(init=False)
     _bytes: Budget = field(init=False)
@@ -112,14 +112,14 @@ class MessageFilter:
         self._bytes = Budget(*limits.bytes)
 
     def admit_with(self, admit: Admit) -> None:
-        """Let through what `admit` accepts, now that Hello was answered."""
+        """Pass the messages that `admit` accepts. Called once Hello has been answered."""
         self.admit = admit
 
     def take(self, data: bytes) -> tuple[bytes, int]:
-        """Return what of the next bytes may be parsed, as whole messages, and how many of them were used.
+        """Return the messages in `data` that pass, and how many of its bytes were used.
 
-        Not all of them, after a message of the bus itself: that may say who owns a name, on which it depends what
-        is let through after it. Raises RefusedError.
+        It stops after a message of the bus itself: that may change the owner of a name, on which it depends what passes
+        afterwards. Raises RefusedError.
         """
         if self.refused is not None:
             raise self.refused
@@ -133,7 +133,7 @@ class MessageFilter:
                 if last:
                     break
         except MalformedError as error:
-            # Where a message ends is not known any more: the end, on any bus.
+            # It is unknown where the next message begins, so the connection ends, on any bus.
             self.refused = RefusedError("bad-message", f"it sent {error}")
         except RefusedError as error:
             self.refused = error
@@ -141,13 +141,12 @@ class MessageFilter:
             self._partial.clear()
             if not kept:
                 raise self.refused
-            return bytes(
-                kept
-            ), start  # what was read of the bad one has the socket stay readable, and comes back here
+            # The bytes of the bad message stay unread. The socket stays readable, and the next call raises.
+            return bytes(kept), start
         return bytes(kept), at
 
     def _next(self, data: bytes, at: int) -> tuple[int, bytes, bool]:
-        """Use one message, or what there is of it; return where it ends, what passes of it, whether to stop there."""
+        """Use one message, or a part of it. Return where it ends, the message if it passes, and whether to stop."""
         if self._skip:
             used = min(self._skip, len(data) - at)
             self._skip -= used
@@ -167,7 +166,7 @@ class MessageFilter:
         message = bytes(self._partial)
         self._partial.clear()
         self._whole = 0
-        header = self._judge(message)
+        header = self._check(message)
         if header is None:
             self.dropped += 1
             return at, b"", False
@@ -190,8 +189,8 @@ class MessageFilter:
         self._partial.clear()
         self.dropped += 1
 
-    def _judge(self, message: bytes) -> Header | None:
-        """Return the header of a message that passes, None of one that is dropped."""
+    def _check(self, message: bytes) -> Header | None:
+        """Return the header of a message that passes; None if it is dropped."""
         try:
             header = read_header(message)
             if header.kind not in (Kind.RETURN, Kind.ERROR):

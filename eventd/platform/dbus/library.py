@@ -1,7 +1,7 @@
-"""The D-Bus library, and its connection on a socket of ours: dbus-fast, or with EVENTD_DBUS=dbus_next its ancestor.
+"""The D-Bus library, with a connection on a socket of ours: dbus-fast, or dbus-next with EVENTD_DBUS=dbus_next.
 
-The only module that imports either, and what is needed of both: messages in and out, and `unwrap`. What they differ
-in stays in here. `dbus.Bus` is the connection that everybody else uses.
+The only module that imports either library, and it hides their differences. Exports what is needed of both: messages in
+and out, and `unwrap`. All other modules use `dbus.Bus`.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ else:
 
 
 def forget_signatures() -> None:
-    """Empty dbus-fast's cache of signatures: a peer can have it remember 4096 of its own making."""
+    """Empty dbus-fast's cache of signatures. A peer can fill it with 4096 of its own."""
     if LIBRARY == "dbus_fast":
         get_signature_tree.cache_clear()
 
 
 def consume(done: asyncio.Future[Any]) -> None:
-    """Retrieve the result of a library future, so that asyncio does not log it. It is reported elsewhere."""
+    """Retrieve the exception of a library's future, so that asyncio does not log it. It is reported elsewhere."""
     if not done.cancelled():
         done.exception()
 
 
 class _External(AuthExternal):
-    """AUTH EXTERNAL (D-Bus specification) in the name of the uid that the socket was connected as."""
+    """AUTH EXTERNAL (D-Bus specification) with the uid that the socket was connected as."""
 
     def __init__(self, uid: int) -> None:
         super().__init__()
@@ -69,25 +69,25 @@ class _External(AuthExternal):
 
 
 class _HeldSocket(PeerSocket):
-    """A socket whose descriptor the library cannot give back: only `release` does.
+    """A socket whose descriptor only `release` closes, not the library.
 
     Both libraries go on using the number of a socket that they have closed: they wait for it to become writable, and
-    take its reader from the loop once more. By then it may be the number of another connection, or of a file that a
+    remove its reader from the loop again. By then it may be the number of another connection, or of a file that a
     thread has opened.
     """
 
     def close(self) -> None:
-        """Shut the connection down, as far as there is one."""
+        """Shut the connection down, if there is one; keep the descriptor."""
         with contextlib.suppress(OSError):
             self.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Close the descriptor. Nothing may be registered for it any more."""
+        """Close the descriptor. The loop must have no callback for it any more."""
         super().close()
 
 
 class Connection(MessageBus):
-    """The library's bus, on a socket of ours. Each library asks for the socket in its own way."""
+    """The library's bus, on a socket of ours. Each library gets the socket in its own way."""
 
     def __init__(self, address: str, uid: int | None, limits: Limits, *, fds: bool = False) -> None:
         self.filter = MessageFilter(limits)
@@ -95,7 +95,7 @@ class Connection(MessageBus):
         self._own: list[tuple[_HeldSocket, Any]] = []
         auth = _External(os.geteuid() if uid is None else uid)
         super().__init__(bus_address=address, auth=auth, negotiate_unix_fd=fds)
-        # An attempt that fails is told by connect(), and then nobody asks how the connection ended.
+        # connect() reports a failed attempt, and then nobody asks how the connection ended.
         self._disconnect_future.add_done_callback(consume)
 
     def _open(self, options: dict[str, str]) -> tuple[socket.socket, Any, str]:
@@ -118,7 +118,7 @@ class Connection(MessageBus):
         return self._open(options)
 
     async def _authenticate(self) -> None:
-        """Both: messages come after this."""
+        """Both libraries: messages follow, so the filter begins here."""
         await super()._authenticate()  # type: ignore[no-untyped-call,unused-ignore]
         for sock, _ in self._own:
             sock.filter = self.filter
@@ -140,12 +140,12 @@ class Connection(MessageBus):
 
     @property
     def unsent(self) -> int:
-        """Messages that wait to be sent."""
+        """How many messages wait to be sent."""
         waiting = getattr(self, "_writer").messages  # noqa: B009 - each library has its own kind of queue
         return len(waiting) if hasattr(waiting, "__len__") else int(waiting.qsize())
 
     def dispose(self) -> None:
-        """Take everything back from the loop, and close the descriptor: the one place that does. It may be repeated."""
+        """Unregister from the loop, and close the descriptor; nothing else does. It may be called again."""
         loop = asyncio.get_running_loop()
         for sock, stream in self._own:
             if sock.fileno() >= 0:
@@ -154,7 +154,7 @@ class Connection(MessageBus):
             try:
                 stream.close()
             except OSError:
-                pass  # dbus-next's unsent bytes: there is nobody to send them to
+                pass  # dbus-next's unsent bytes cannot be sent any more
             finally:
                 sock.release()
         self._own.clear()

@@ -1,22 +1,21 @@
 """A unix socket that connects as another user, for one system call.
 
-Owns the change of the effective uid, and nothing about what is spoken on the socket. `eventd.platform.dbus.connection`
-hands the socket to the D-Bus library.
+Owns the change of the effective uid. `eventd.platform.dbus.library` hands the socket to the D-Bus library, which speaks
+on it.
 
-Why: dbus-daemon refuses uid 0 on a user's bus, and `/run/user/UID` is private to the user. What the
-daemon sees of a client is SO_PEERCRED, which the kernel fills in from the effective uid at connect(2)
-(unix(7)).
+Why: dbus-daemon refuses uid 0 on a user's bus, and `/run/user/UID` is private to the user. The daemon knows a client by
+SO_PEERCRED, which the kernel takes from the effective uid at connect(2) (unix(7)).
 
-How: setresuid(2) as a raw system call. Credentials belong to a thread in the kernel; glibc's wrapper
-broadcasts the change to all threads (nptl(7)), so that a database thread would, for a moment, write as the
-workload. Only the *effective* uid changes, since SO_PEERCRED takes that one and no other. The real and the saved uid
-stay root's: they are what makes the way back always permitted, and what keeps the workload's user off meanwhile:
+How: setresuid(2) as a raw system call. In the kernel credentials belong to a thread, but glibc's wrapper changes those
+of all threads (nptl(7)): a database thread would write as the workload for a moment. Only the *effective* uid changes,
+since SO_PEERCRED uses no other. The real and the saved uid stay root's. So the change back is always permitted, and the
+workload's user cannot interfere meanwhile:
 
-- kill(2) asks for the target's real or saved uid; ptrace(2), prlimit(2) and all that reads or writes another's memory
-  ask for all three; `/proc/PID` belongs to root, since any change of the effective uid makes the process undumpable.
-- setpriority(2), sched_setscheduler(2) and sched_setaffinity(2) ask for the target's *effective* uid, and what they
-  set stays: a user who catches the moment could have the thread run at the lowest priority for good. So the change is
-  made in a thread that holds this one non-blocking connect(2) and ends with it, and never in one that goes on.
+- kill(2) checks the target's real and saved uid. ptrace(2), prlimit(2) and access to another process's memory check all
+  three. `/proc/PID` belongs to root, since a change of the effective uid makes the process undumpable.
+- setpriority(2), sched_setscheduler(2) and sched_setaffinity(2) check the target's *effective* uid, and their effect
+  stays: at the right moment, a user could lower the thread's priority for good. So the change is made in a thread that
+  does this one non-blocking connect(2) and then ends.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ _SETRESUID = {
     ("aarch64", 4): 208,
 }
 GREETING = 16 * 1024
-"""Bytes that a bus may send before the first message: the lines of its authentication."""
+"""How many bytes a bus may send before the first message, for its authentication."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -75,14 +74,13 @@ def _set_effective_uid(uid: int) -> None:
 
 @contextmanager
 def effective_uid(uid: int) -> Iterator[None]:
-    """Run the block with the calling thread's effective uid set to `uid`. No await inside.
+    """Run the block with the calling thread's effective uid set to `uid`. The block must not await.
 
-    The thread should end soon after: its priority is no longer its own (see above).
-    Raises PermanentError(reason="access-denied") without CAP_SETUID. If root cannot be taken back, the
-    process ends: it must not go on with the wrong identity, and systemd starts it again.
+    The thread should end soon after, since the user may have changed its priority (see above). Raises
+    PermanentError(reason="access-denied") without CAP_SETUID. If the uid cannot be changed back, the process aborts: it
+    must not go on as somebody else, and systemd restarts it.
 
-    A side effect of any change of the effective uid is that the process is no longer dumpable (prctl(2)): no
-    core dump.
+    Side effect: the process is no longer dumpable (prctl(2)), so it leaves no core dump.
     """
     before = os.geteuid()
     if uid == before:
@@ -102,7 +100,7 @@ def effective_uid(uid: int) -> Iterator[None]:
         try:
             _set_effective_uid(before)
         except OSError:
-            # No cleanup may run with the wrong uid either.
+            # abort(), so that no cleanup runs with the wrong uid.
             sys.stderr.write(f"<0>eventd: cannot return from uid {uid} to uid {before}; exiting\n")
             sys.stderr.flush()
             os.abort()
@@ -117,7 +115,7 @@ def _connect_as(uid: int, connect: Callable[[Any], None], address: object) -> No
 
 
 def _in_a_thread(work: Callable[[], None]) -> None:
-    """Run non-blocking work in a thread of its own and wait for it, about 0.1 ms."""
+    """Run non-blocking work in a thread of its own, and wait for it; takes about 0.1 ms."""
     raised: list[BaseException] = []
 
     def guarded() -> None:
@@ -134,16 +132,16 @@ def _in_a_thread(work: Callable[[], None]) -> None:
 
 
 class PeerSocket(socket.socket):
-    """An AF_UNIX stream socket whose connect(2) is done as `uid`, to a listener that runs as `uid` too.
+    """An AF_UNIX stream socket that connects as `uid`, and only to a listener of `uid`.
 
-    The library calls `connect` as it does on any socket.
+    The library uses it like any socket.
     """
 
     uid: int | None
     filter: MessageFilter | None = None
-    """Set once the connection speaks in messages: what is received then are those that it lets through."""
+    """Set when the authentication is complete. From then on only messages that pass it are received."""
     greeting: int | None = None
-    """Bytes that the other end may say before that, and before it closes the connection; None: as it likes."""
+    """How many more bytes the other end may send before that; None: unlimited."""
 
     def __init__(self, uid: int | None) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -152,10 +150,10 @@ class PeerSocket(socket.socket):
         self._passed = b""
 
     def connect(self, address: object) -> None:
-        """Succeed or fail at once: a unix socket that connects is never "in progress".
+        """Succeed or fail at once: connecting a unix socket is never "in progress".
 
-        With a full backlog it gives EAGAIN, which event loops mistake for EINPROGRESS, so it is turned into a
-        refusal.
+        With a full backlog connect(2) fails with EAGAIN, which event loops take for EINPROGRESS. It is raised as
+        ConnectionRefusedError.
         """
         try:
             if self.uid is None:
@@ -165,7 +163,7 @@ class PeerSocket(socket.socket):
         except BlockingIOError as error:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the listener's backlog is full") from error
         if self.uid is not None and (peer := self.listener_uid()) != self.uid:
-            # The path lies in a folder of the user, who may have put a link to anybody's socket there.
+            # The path is in the user's folder, so it may be a link to somebody else's socket.
             raise TemporaryError(
                 f"the bus socket of uid {self.uid} belongs to a process of uid {peer}",
                 reason="bus-not-trusted",
@@ -173,10 +171,9 @@ class PeerSocket(socket.socket):
             )
 
     def send(self, data: ReadableBuffer, flags: int = 0) -> int:
-        """Tell a full buffer as "0 bytes sent".
+        """Send; return 0 for a full buffer.
 
-        Both libraries take EAGAIN for the end of the connection, and 0 for a reason to wait until it is
-        writable.
+        Both libraries take EAGAIN for the end of the connection, and wait after 0 until the socket is writable.
         """
         try:
             return super().send(data, flags)
@@ -184,10 +181,10 @@ class PeerSocket(socket.socket):
             return 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Receive as any socket does; from a gate, whole messages that it lets through, of whatever length.
+        """Receive as any socket does; with a filter, whole messages that pass it, of any length.
 
-        A piece is looked at first, and only what the gate has used is taken out of the kernel: the loop calls again
-        for what is left, after all others have had their turn.
+        The bytes are peeked at, and only those that the filter used are taken from the kernel. The loop calls again for
+        the rest, after all other connections have had their turn.
         """
         if self.filter is None:
             data = super().recv(size, flags)
@@ -202,16 +199,15 @@ class PeerSocket(socket.socket):
         if not data:
             return data
         kept, used = self.filter.take(data)
-        while used and (
-            taken := len(super().recv(used))
-        ):  # what came with descriptors ends a piece (unix(7))
+        # In a loop, since bytes that came with descriptors end a read (unix(7)).
+        while used and (taken := len(super().recv(used))):
             used -= taken
         if not kept:
-            raise BlockingIOError(errno.EAGAIN, "nothing that passes has come yet")
+            raise BlockingIOError(errno.EAGAIN, "no message has passed the filter yet")
         return kept
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
-        """Receive for `makefile`, by which dbus-next reads, which goes on until there is no more."""
+        """Receive for `makefile`, which dbus-next uses; it reads until there is no more."""
         if self.filter is None:
             return super().recv_into(buffer, nbytes, flags)
         view = memoryview(buffer).cast("B")
@@ -220,7 +216,7 @@ class PeerSocket(socket.socket):
         return len(part)
 
     def _next(self, size: int) -> bytes:
-        """Return no more than `size` bytes of what the gate lets through, for who reads on until there is no more."""
+        """Return at most `size` bytes of what passes the filter, for a caller that reads until there is no more."""
         self._passed = self._passed or self.recv(PIECE)
         part, self._passed = self._passed[:size], self._passed[size:]
         return part
@@ -228,14 +224,14 @@ class PeerSocket(socket.socket):
     def recvmsg(
         self, size: int, ancillary: int = 0, flags: int = 0
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
-        """Receive without room for file descriptors, whatever the caller has: the kernel closes those that come.
+        """Receive without room for file descriptors, so that the kernel closes those that come.
 
-        What a connection needs that hands descriptors over: others may send it theirs, and nobody would close them.
+        A connection that passes descriptors may also be sent some, and nobody would close them.
         """
         del ancillary
         return self.recv(size, flags) if self.filter is None else self._next(size), [], 0, None
 
     def listener_uid(self) -> int:
-        """Effective uid of who called listen(2) on the other end (SO_PEERCRED)."""
+        """Return the effective uid with which the other end called listen(2) (SO_PEERCRED)."""
         credentials = self.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return int(struct.unpack("3i", credentials)[1])

@@ -1,4 +1,4 @@
-"""Why a bus cannot be connected to: translates foreign exceptions to an `EventdError`. Keeps no state."""
+"""Translates the exceptions of a failed connect to an `EventdError`. Keeps no state."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from eventd.platform.dbus.library import (
 )
 
 
-def refusal(address: str, error: BaseException, timeout: float) -> EventdError | None:
-    """Return what a failure to connect means; None for one that is an EventdError, or a cancellation."""
+def connect_error(address: str, error: BaseException, timeout: float) -> EventdError | None:
+    """Return the error for a failure to connect; None if it is an EventdError, or a cancellation."""
     match error:
         case TimeoutError():
             return DeadlineError(f"connecting to the bus {address} took more than {timeout:g} s")

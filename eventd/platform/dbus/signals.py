@@ -1,6 +1,6 @@
-"""The signals of one connection: who wants which, and who owns the names that they have to come from.
+"""The signal handlers of one connection, and the owners of the names that signals have to come from.
 
-Owns the routes and the owners. It asks the bus for nothing: `connection` adds the match rules, and puts the owners in.
+Sends nothing: `connection` adds the match rules and sets the owners.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ OwnerHandler: TypeAlias = Callable[[str], None]
 
 
 class Signals:
-    """See the module."""
+    """The handlers by interface and member, and the owners by name."""
 
     def __init__(self) -> None:
         self._routes: dict[tuple[str, str], list[tuple[str, str, SignalHandler]]] = {}
         self._owner_handlers: dict[str, list[OwnerHandler]] = {}
         self.owners: dict[str, str] = {}
-        """Tracked name -> the unique name of its owner, `""` while there is none."""
+        """Tracked name -> the unique name of its owner, `""` if it has none."""
 
     def add(
         self, name: str, interface: str, member: str, signature: str, handler: SignalHandler
     ) -> Callable[[], None]:
-        """Route signals of the owner of `name`; the result ends that."""
+        """Pass signals of the owner of `name` to `handler`; call the result to stop."""
         route = self._routes.setdefault((interface, member), [])
         entry = (name, signature, handler)
         route.append(entry)
         return lambda: route.remove(entry)
 
-    def tell_owner(self, name: str, changed: OwnerHandler) -> None:
-        """Call `changed` at each change of a tracked name's owner."""
+    def on_owner_changed(self, name: str, changed: OwnerHandler) -> None:
+        """Call `changed` whenever the owner of a tracked name changes."""
         self._owner_handlers.setdefault(name, []).append(changed)
 
     def admit(self, header: Header, message: bytes) -> str | None:
-        """Return the signature of a signal that somebody here waits for, None of any other."""
+        """Return the signature of a signal that has a handler; None for any other."""
         if header.sender == DRIVER:
             if header.member != "NameOwnerChanged" or header.signature != "sss":
                 return None
@@ -61,7 +61,7 @@ class Signals:
         return None
 
     def deliver(self, message: Message) -> None:
-        """Hand a signal to those that want it, if it comes from the owner of the name that they named."""
+        """Call the handlers of a signal whose name is owned by its sender."""
         interface, member, sender = message.interface, message.member, message.sender
         if sender == DRIVER:
             if member == "NameOwnerChanged" and message.body[0] in self.owners:

@@ -1,9 +1,9 @@
 """Parses the header of a D-Bus message and checks its body, without building any values.
 
-Whoever is at the other end of a bus decides what these bytes are. So a header is read here before the library sees a
-byte of the message, and a body is walked over: every length is inside the message, variants are few, shallow and of
-few types, and all of it is what the signature says (D-Bus specification, "Message format" and "Marshalling"). Pure.
-Next: `eventd.platform.dbus.filter` decides what passes.
+The peer at the other end of a bus may send any bytes. So the header is read here before the library sees the message,
+and the body is checked: every length is inside the message, variants are few, shallow and of few types, and all values
+match the signature (D-Bus specification, "Message format" and "Marshalling"). Pure. Next: `eventd.platform.dbus.filter`
+decides what passes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 FIXED = 16
-"""Bytes up to and with the length of the header's fields."""
+"""Bytes up to and including the length of the header's fields."""
 DEEPEST = 8
-"""Containers within each other. No property of systemd or logind has more than four."""
+"""How deep containers may be nested. No property of systemd or logind has more than four levels."""
 LONGEST_SIGNATURE = 64
-"""Characters of a variant's signature; systemd's longest has about twenty."""
+"""Characters of a variant's signature. systemd's longest has about twenty."""
 _LENGTHS = {ord("l"): struct.Struct("<I4xI"), ord("B"): struct.Struct(">I4xI")}
 _Unpack: TypeAlias = Callable[[Any, int], tuple[int]]
 _U32: dict[int, _Unpack] = {
@@ -32,11 +32,11 @@ _KNOWN_FIELDS = 10
 
 
 class MalformedError(Exception):
-    """The bytes are not a message that this daemon accepts."""
+    """The bytes are not a message that the daemon accepts."""
 
 
 class Kind(IntEnum):
-    """Types of messages."""
+    """The types of messages."""
 
     CALL = 1
     RETURN = 2
@@ -45,7 +45,7 @@ class Kind(IntEnum):
 
 
 class Header(NamedTuple):
-    """What a message says of itself."""
+    """The header of a message. A field that it does not have is empty or 0."""
 
     kind: Kind
     path: str
@@ -59,7 +59,7 @@ class Header(NamedTuple):
 
 
 class Lengths(NamedTuple):
-    """Of a message, in bytes."""
+    """The lengths of a message, in bytes."""
 
     fields: int
     body: int
@@ -71,7 +71,7 @@ class Lengths(NamedTuple):
 
     @property
     def whole(self) -> int:
-        """All of it."""
+        """Bytes of the whole message."""
         return self.head + self.body
 
 
@@ -85,7 +85,7 @@ def read_lengths(data: bytes | bytearray | memoryview) -> Lengths:
 
 
 def read_header(data: bytes) -> Header:
-    """Return the header that `data` begins with, of which all is there."""
+    """Return the header at the beginning of `data`, which holds all of it. Raises MalformedError."""
     try:
         return _read_header(data)
     except (IndexError, struct.error, UnicodeDecodeError, ValueError) as error:
@@ -120,7 +120,7 @@ def _read_header(data: bytes) -> Header:
             raise MalformedError("a header field of an unknown type")
         if at > end:
             raise MalformedError("a header that exceeds its length")
-        if code < _KNOWN_FIELDS:  # others are to be ignored (D-Bus specification, "Header Fields")
+        if code < _KNOWN_FIELDS:  # others have to be ignored (D-Bus specification, "Header Fields")
             if found[code] is not None:
                 raise MalformedError("a duplicate header field")
             found[code] = value
@@ -133,7 +133,7 @@ def _read_header(data: bytes) -> Header:
 
 
 def first_text(data: bytes) -> str:
-    """Return the first value of a body, which its signature says is a string."""
+    """Return the first value of a body, which is a string by its signature. Raises MalformedError."""
     try:
         at = read_lengths(data).head
         (length,) = _U32[data[0]](data, at)
@@ -149,9 +149,9 @@ class _Type:
     letter: str
     align: int
     size: int = 0
-    """Bytes, of what has always as many; else 0."""
+    """Bytes of a type with a fixed length, else 0."""
     varies: bool = False
-    """There is a variant in it."""
+    """Whether it contains a variant."""
     inner: tuple[_Type, ...] = ()
 
 
@@ -191,16 +191,16 @@ def _type(signature: str, at: int, depth: int) -> tuple[_Type, int]:
 
 @dataclass(slots=True)
 class Checker:
-    """Checks the bodies of one connection's messages. `variants`: how many one message may have."""
+    """Checks the message bodies of one connection. `variants`: how many one message may have."""
 
     variants: int
     signatures: int = 256
-    """How many different signatures of variants the connection may use: the library remembers what it parsed."""
+    """How many different signatures of variants the connection may use: the library caches those that it parsed."""
     _seen: set[bytes] = field(default_factory=set)
     _left: int = 0
 
     def check(self, data: bytes, body: int, signature: str, wanted: str) -> None:
-        """Raise MalformedError unless the bytes from `body` on are a body with the wanted signature, and bearable."""
+        """Raise MalformedError unless the bytes from `body` on have the wanted signature and are within the limits."""
         if signature != wanted:
             raise MalformedError(f"values of the types {signature[:32]!a} instead of {wanted!r}")
         self._left = self.variants
@@ -215,7 +215,7 @@ class Checker:
             raise MalformedError("a body that does not match its signature")
 
     def _end(self, kind: _Type, data: bytes, at: int, unpack: _Unpack, depth: int) -> int:
-        """Return where the value that begins at `at` ends. What cannot hold a variant is passed over as a whole."""
+        """Return where the value that begins at `at` ends. An array without variants is skipped as a whole."""
         at += -at % kind.align
         if kind.size:
             at += kind.size

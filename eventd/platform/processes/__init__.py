@@ -1,1 +1,1 @@
-"""Processes: started, limited, read line by line, in transient units or as another user."""
+"""Running commands: with limits, read line by line, in transient units, or as another user."""

@@ -1,9 +1,10 @@
 """Reads the host with an account's own rights, in a worker thread, for a few system calls.
 
-Owns the change of the calling thread's file system ids (setfsuid(2)) and supplementary groups. Meanwhile the thread can
-only open what the account itself could open, wherever a link leads. It must not await or write. Signals, ptrace and
-scheduling calls do not check these ids: except for files, the thread still belongs to root, so the account cannot even
-change its priority (which it could, permanently, with an effective uid).
+Owns the change of the calling thread's file system ids (setfsuid(2)) and supplementary groups. The thread can then only
+open what the account could open, wherever a link leads. It must not await or write.
+
+Signals, ptrace and scheduling calls do not check these ids. For them the thread still belongs to root, so the account
+cannot change its priority, which it could do for good with an effective uid.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ for _call in (_libc.setfsuid, _libc.setfsgid):
 
 @contextmanager
 def as_account(account: Account | None, *, groups: bool = False) -> Iterator[None]:
-    """Run the block with the account's rights; without an account, or if not root, with one's own.
+    """Run the block with the account's rights; without an account, or if not root, with the caller's own.
 
-    `groups`: also take its supplementary groups, as its own processes have them.
+    `groups`: also with the account's supplementary groups, as its own processes have them.
     Raises PermanentError(reason="access-denied").
     """
     if account is None or os.geteuid() != 0:
@@ -50,8 +51,8 @@ def as_account(account: Account | None, *, groups: bool = False) -> Iterator[Non
     before = os.getgroups()
     if groups:
         _set_groups(os.getgrouplist(account.name, account.gid))
-    # Both are the calling thread's alone, also by glibc's wrappers. A uid that is not root's takes the capabilities
-    # away that pass by file permissions (capabilities(7), "Effect of user ID changes"); root's gives them back.
+    # Both are per thread, in glibc's wrappers too. A uid other than root's removes the capabilities that override file
+    # permissions (capabilities(7), "Effect of user ID changes"); root's restores them.
     _libc.setfsgid(account.gid)
     _libc.setfsuid(account.uid)
     try:
@@ -67,7 +68,7 @@ def as_account(account: Account | None, *, groups: bool = False) -> Iterator[Non
 
 
 def _set_groups(groups: Sequence[int]) -> None:
-    """Set the calling thread's groups: glibc's wrapper would set them for all threads (nptl(7))."""
+    """Set the calling thread's groups. glibc's wrapper would set them for all threads (nptl(7))."""
     number = _SETGROUPS.get((platform.machine(), struct.calcsize("P")))
     if number is None:
         raise PermanentError(

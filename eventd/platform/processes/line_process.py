@@ -1,7 +1,7 @@
 """A long-running child process of the daemon: `line_streams` over its pipes.
 
-Owns its pidfd and its end; starting it (clean environment, no descriptors) is
-`eventd.platform.processes.process.spawn`.
+Owns its pidfd and its end. `eventd.platform.processes.process.spawn` starts it, with a clean environment and no
+descriptors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _REAP_SECONDS = 5.0
 
 
 class LineProcess(LineStreams):
-    """One process, started when this is made. The rest is said at `LineStreams`.
+    """One process, started by the constructor. See `LineStreams`.
 
     Raises PermanentError(reason="command-missing" | "not-permitted" | "command-unusable") and
     TemporaryError(reason="no-resources").
@@ -54,22 +54,22 @@ class LineProcess(LineStreams):
         return self._process.pid
 
     async def ready(self) -> None:
-        """Return at once: it runs from the beginning."""
+        """Return at once: the process is already running."""
 
     async def stop(self) -> None:
-        """End it at once, and wait for that for at most five seconds. Nothing is called any more."""
+        """Kill it, and wait up to five seconds for its end. No callback is called any more."""
         self._ended = None
         self._kill()
         await asyncio.wait({self._exited}, timeout=_REAP_SECONDS)
 
     def _on_exit(self) -> None:
-        # A zombie keeps the number of its group taken: nobody else is hit.
+        # The leader is a zombie until poll(), so its group id cannot belong to another process.
         self._kill()
         self._loop.remove_reader(self._pidfd)
         self._process.poll()
         os.close(self._pidfd)
         status = self._process.returncode
-        self._over(f"was ended by signal {-status}" if status < 0 else f"exited with {status}")
+        self._finish(f"was ended by signal {-status}" if status < 0 else f"exited with {status}")
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert stream is not None
             stream.close()

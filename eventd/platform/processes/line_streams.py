@@ -1,9 +1,9 @@
-"""Three streams of something that goes on for as long as somebody wants it: lines go in, lines come out.
+"""The three streams of a long-running command that reads and writes lines.
 
-Owns our ends of its input, output and errors, and cutting them into lines. What runs at the other ends, and how it is
-ended, is for who inherits this: a process of ours (`line_process`) or a unit of its own (`line_unit`). It
-understands no line: `eventd.gates.adapter_prober` and `eventd.platform.journal_follow` do. Nothing here blocks: who
-does not read what it is sent is ended.
+Owns our ends of its input, output and errors, and splits the output into lines. A subclass says what runs at the other
+ends and how it is ended: a child process (`line_process`) or a transient unit (`line_unit`). The lines are parsed by
+`eventd.gates.adapter_prober` and `eventd.platform.journal_follow`. Nothing here blocks: a command that does not read
+its input is killed.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from enum import Enum, auto
 _CHUNK = 1 << 16
 _KEPT_ERRORS = 4096
 _MOST_LEFT = 1 << 20
-"""Bytes that a pipe holds at most (pipe(7), pipe-max-size)."""
+"""The most bytes that a pipe holds (pipe(7), pipe-max-size)."""
 
 
 class LongLine(Enum):
-    """What becomes of a line that is longer than it may be."""
+    """What to do about a line that is longer than the limit."""
 
     SKIP = auto()
-    """It is left out: other people can make such lines."""
+    """Skip it: others can cause such lines."""
     END = auto()
-    """The other side is ended: it does not do what it is for."""
+    """Kill the command: it misbehaves."""
 
 
 class LineStreams(ABC):
-    """For the loop's thread; `line` and `ended` must not block.
+    """The streams of one command. Use from the loop's thread; `line` and `ended` must not block.
 
-    `line(bytes)`: called for each line of output, without its newline. `ended(sentence)`: called once, when the other
-    side has ended by itself, after its last line; not after `stop`. `limit`: bytes of a line.
+    `line(bytes)` is called for each line of output, without its newline. `ended(sentence)` is called once, after the
+    last line, when the command has ended by itself; not after `stop`. `limit`: bytes of a line.
     """
 
     def __init__(
@@ -59,48 +59,48 @@ class LineStreams(ABC):
 
     @abstractmethod
     async def ready(self) -> None:
-        """Return once it runs, or has ended, or would not start within its deadline."""
+        """Return once it runs, has ended, or has missed the deadline for its start."""
 
     @abstractmethod
     async def stop(self) -> None:
-        """End it at once, and wait for that for at most five seconds. Nothing is called any more."""
+        """Kill it, and wait some seconds for its end. No callback is called any more."""
 
     @abstractmethod
     def _kill(self) -> None:
-        """Have it ended; `_over` is called when it has."""
+        """Begin to end it; `_finish` is called when it has ended."""
 
     def send(self, line: bytes) -> None:
-        """Write one line, with its newline; who has not read the earlier ones is ended."""
+        """Write one line, with its newline. Kills a command that has not read the earlier ones."""
         if self._input < 0:
             return  # it has ended
         try:
             whole = os.write(self._input, line) == len(line)
         except BrokenPipeError:
-            return  # it has ended, which is about to be told
+            return  # it has ended, and `ended` is about to be called
         except BlockingIOError:
             whole = False
         if not whole:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once; `ended` is called as if it had ended by itself, `line` no more.
+        """Kill it. `ended` is called as if it had ended by itself; `line` is not called any more.
 
-        What it wrote before can be tens of thousands of lines, each of which might ask for its end again.
+        There can be tens of thousands of lines left, and each might lead to another kill.
         """
         self._killed = True
         self._kill()
 
     def _begin(self, own_input: int, own_output: int, own_errors: int) -> None:
-        """Read and write these descriptors, which stay the caller's to close, after `_over`."""
+        """Begin to read and write these descriptors. The caller closes them, after `_finish`."""
         self._input, self._output, self._error_output = own_input, own_output, own_errors
         for descriptor in (self._input, self._output, self._error_output):
             os.set_blocking(descriptor, False)
         self._loop.add_reader(self._output, self._on_output)
         self._loop.add_reader(self._error_output, self._on_errors)
 
-    def _over(self, how: str) -> None:
-        """Take what is left in the streams, and tell the end. `how`: like "exited with 1"."""
-        # Bounded: somebody else may have been given the other end, and be writing still.
+    def _finish(self, how: str) -> None:
+        """Read what is left in the streams, and call `ended`. `how`: like "exited with 1"."""
+        # Bounded: another process may have inherited the other end, and still write.
         for _ in range(_MOST_LEFT // _CHUNK):
             if not self._on_output():
                 break
@@ -153,6 +153,6 @@ class LineStreams(ABC):
         del self._errors[:-_KEPT_ERRORS]
 
     def _sentence(self, how: str) -> str:
-        said = bytes(self._errors).decode("utf-8", "replace").strip().rpartition("\n")[2][-500:]
-        said = "".join(c if c.isprintable() else "?" for c in said)
-        return f"{self._name} {how}" + (f": {said}" if said else "")
+        last = bytes(self._errors).decode("utf-8", "replace").strip().rpartition("\n")[2][-500:]
+        last = "".join(c if c.isprintable() else "?" for c in last)
+        return f"{self._name} {how}" + (f": {last}" if last else "")

@@ -1,6 +1,6 @@
-"""A long-running command in a unit of its own: `line_streams` over its pipes.
+"""A long-running command in a transient unit: `line_streams` over its pipes.
 
-Owns the pipes; the unit, its rights and its end are `eventd.platform.processes.unit_process`'s.
+Owns the pipes. `eventd.platform.processes.unit_process` makes the unit, with its rights.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ import anyio
 
 from eventd.kernel.model.errors import DeadlineError, EventdError
 from eventd.platform.processes.line_streams import LineStreams, LongLine
-from eventd.platform.processes.transient_unit import TransientUnit, judged
+from eventd.platform.processes.transient_unit import TransientUnit, exit_status
 from eventd.platform.processes.unit_process import Processes
 from eventd.platform.processes.unit_rights import RunAs
 
 START_TIMEOUT = 30.0
-"""Seconds for systemd to take the order; it is busy at boot."""
+"""Seconds for systemd to start the unit; it is busy at boot."""
 _END_SECONDS = 12.0
 
 
 class LineUnit(LineStreams):
-    """One unit. It is asked for when this is made, and what is sent before it runs waits in the pipe.
+    """One unit, started by the constructor. Lines that are sent before it runs wait in the pipe. See `LineStreams`.
 
-    The rest is said at `LineStreams`. A unit that cannot be started has ended: nothing is raised but
-    PermanentError(reason="command-missing").
+    Raises only PermanentError(reason="command-missing"). If the unit cannot be started, `ended` is called.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class LineUnit(LineStreams):
         self._ending = asyncio.Event()
         self._own, self._theirs = _pipes()
         self._begin(*self._own)
-        self._task = asyncio.create_task(self._live(self._unit), name=f"unit of {self._name}")
+        self._task = asyncio.create_task(self._run(self._unit), name=f"unit of {self._name}")
 
     async def ready(self) -> None:
         """Return once systemd has started it, or it has ended."""
@@ -57,7 +56,7 @@ class LineUnit(LineStreams):
         running.cancel()
 
     async def stop(self) -> None:
-        """End it at once, and wait for that for at most some seconds. Nothing is called any more."""
+        """Stop the unit, and wait up to 12 seconds for its end. No callback is called any more."""
         self._ended = None
         self._kill()
         await asyncio.wait({self._task}, timeout=_END_SECONDS)
@@ -65,7 +64,7 @@ class LineUnit(LineStreams):
     def _kill(self) -> None:
         self._ending.set()
 
-    async def _live(self, unit: TransientUnit) -> None:
+    async def _run(self, unit: TransientUnit) -> None:
         how = "was ended"
         asked = asyncio.create_task(self._ending.wait())
         try:
@@ -75,7 +74,7 @@ class LineUnit(LineStreams):
             either: set[asyncio.Future[Any]] = {unit.end, asked}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if unit.end.done():
-                status = judged(self._name, unit.end.result())
+                status = exit_status(self._name, unit.end.result())
                 how = f"was ended by signal {-status}" if status < 0 else f"exited with {status}"
         except TimeoutError:
             how = str(DeadlineError(f"was not started by systemd within {START_TIMEOUT:g} s"))
@@ -86,7 +85,7 @@ class LineUnit(LineStreams):
             with anyio.CancelScope(shield=True):
                 await unit.close()
             self._close_theirs()
-            self._over(how)
+            self._finish(how)
             for descriptor in self._own:
                 os.close(descriptor)
 
@@ -96,7 +95,7 @@ class LineUnit(LineStreams):
 
 
 def _pipes() -> tuple[tuple[int, int, int], list[int]]:
-    """Return our ends of input, output and errors, and the other ones."""
+    """Return our ends of input, output and errors, and the command's ends."""
     made: list[int] = []
     try:
         for _ in range(3):

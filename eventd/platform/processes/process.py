@@ -1,14 +1,14 @@
 """Runs one command of the host, with limits on time and output, and never through a shell.
 
-Owns: starting a process with an argument list, a clean environment and, where asked, a service account's ids;
-its deadline; its end. Adapters (git, useradd, the Quadlet generator, …) call `run` and judge the exit status.
-It must not log (arguments and output are the caller's to show) and it never passes on a file descriptor.
+Owns the start of a process (argument list, clean environment, optionally a service account's ids), its deadline and its
+end. Adapters (git, useradd, the Quadlet generator, …) call `run` and interpret the exit status. It does not log, since
+arguments and output may be secret, and it passes no file descriptor on.
 
-The exit is seen through a pidfd on the event loop: no thread, no SIGCHLD handler, no poll. The leader is
-reaped only after its process group was killed, so that the group's id cannot have become somebody else's.
+A pidfd on the event loop reports the exit: no thread, no SIGCHLD handler, no polling. The leader is reaped only after
+its process group was killed, so that the group id cannot belong to another process by then.
 
-Another account's ids are taken by setpriv(1), between our vfork(2) and the command: a child that changes its
-ids itself would need fork(2), which copies a daemon's page tables (8 ms at 60 MB, where vfork takes 1 ms).
+setpriv(1) takes another account's ids. A child that changes its ids itself would need fork(2), which copies a daemon's
+page tables: 8 ms at 60 MB, where vfork(2) takes 1 ms.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ _WRAPPERS = frozenset(
         "unshare",
     }
 )
-"""Programs that run another one: what a message names is the other one, so these belong into `under`."""
+"""Programs that run another program. Messages name that one, so these have to be passed as `under`."""
 _TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
-    """The ids of an account of eventd's own, that a command runs with; its supplementary groups are exactly `groups`.
+    """The ids of one of eventd's own accounts, for a command. The supplementary groups are exactly `groups`.
 
-    Never those of a workload or a person: such a command is run by `eventd.platform.processes.unit_process`.
+    Never those of a workload or a person: `eventd.platform.processes.unit_process` runs such commands.
     """
 
     uid: int
@@ -66,23 +66,23 @@ class ServiceAccount:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a command that ended by itself left behind."""
+    """The result of a command that ended by itself."""
 
     command: str
-    """What it is called in messages: its name, without arguments that could be secret."""
+    """Its name in messages, without arguments, which could be secret."""
     status: int
-    """Exit status; the negative number of the signal that ended it."""
+    """Exit status, or the negative number of the signal that ended it."""
     stdout: bytes
     stderr: bytes
     """At most the last 64 KiB."""
 
     @property
     def ok(self) -> bool:
-        """It exited with 0."""
+        """Whether it exited with 0."""
         return self.status == 0
 
     def text(self) -> str:
-        """Return its standard error (else its output) as one printable text of at most 2,000 characters."""
+        """Return its standard error, or else its output, as a printable text of at most 2,000 characters."""
         raw = self.stderr.strip() or self.stdout.strip()
         decoded = raw[-8000:].decode("utf-8", "replace")
         lines = (
@@ -91,12 +91,12 @@ class Completed:
         return "\n".join(line for line in lines if line)[-2000:]
 
     def require(self, *, reason: str = "command-failed", hint: str = "") -> Completed:
-        """Return self, or raise PermanentError with the last line of what it said."""
+        """Return self, or raise PermanentError with the last line of its output."""
         if self.ok:
             return self
-        said = self.text().rpartition("\n")[2] or "it printed no error"
+        last = self.text().rpartition("\n")[2] or "it printed no error"
         how = f"was ended by signal {-self.status}" if self.status < 0 else f"exited with {self.status}"
-        raise PermanentError(f"{self.command} {how}: {said}", reason=reason, hint=hint)
+        raise PermanentError(f"{self.command} {how}: {last}", reason=reason, hint=hint)
 
 
 async def run(
@@ -111,17 +111,17 @@ async def run(
     stdin: bytes = b"",
     output_limit: int = OUTPUT_LIMIT,
 ) -> Completed:
-    """Run `argv` to its end and return exit status and output; a non-zero status is a value, not an error.
+    """Run `argv` to its end, and return its exit status and output. A non-zero status is not an error.
 
-    The environment is PATH, LC_ALL and `environment`, nothing else. `timeout` is in seconds, `output_limit`
-    in bytes of standard output. Whatever is left of the command's process group when it ends is killed.
+    The environment is PATH, LC_ALL and `environment`. `timeout`: seconds. `output_limit`: bytes of standard output.
+    When the command ends, the rest of its process group is killed.
 
-    `under`: a program with its options that `argv` is handed to (`nice -n 19`), which no message names. `called`: what
-    messages call the command; by default the name of its program.
+    `under`: a wrapper with its options (`nice -n 19`), which messages do not name. `called`: the command's name in
+    messages; default: the name of its program.
 
-    Raises DeadlineError when it has not ended in time, PermanentError(reason="command-missing" |
-    "output-limit" | "not-permitted" | "command-unusable"), and TemporaryError(reason="no-resources"). On each
-    of them, and on cancellation, the whole process group has been killed.
+    Raises DeadlineError if it does not end in time, PermanentError(reason="command-missing" | "output-limit" |
+    "not-permitted" | "command-unusable"), and TemporaryError(reason="no-resources"). Each of them, and a cancellation,
+    kills the whole process group.
     """
     name = called or PurePath(argv[0]).name
     process = _spawn(argv, under, name, identity, environment or {}, cwd, stdin)
@@ -141,8 +141,8 @@ async def run(
         raise PermanentError(f"{name} wrote more than {output_limit} bytes", reason="output-limit")
     assert process.returncode is not None
     if process.returncode in (126, 127) and child.stderr.startswith(b"setpriv: "):
-        said = child.stderr.decode("utf-8", "replace").strip()
-        raise PermanentError(f"cannot run {name}: {said}", reason="not-permitted")
+        message = child.stderr.decode("utf-8", "replace").strip()
+        raise PermanentError(f"cannot run {name}: {message}", reason="not-permitted")
     return Completed(name, process.returncode, bytes(child.stdout), bytes(child.stderr))
 
 
@@ -155,8 +155,8 @@ def _spawn(
     cwd: str,
     stdin: bytes,
 ) -> subprocess.Popen[bytes]:
-    """Start it with an input that it can read to its end."""
-    # The input is an anonymous file, not a pipe: nobody has to write while the output is read, no deadlock.
+    """Start it with `stdin` as its whole input."""
+    # The input is an anonymous file, not a pipe: nothing has to be written while the output is read, so no deadlock.
     source = os.memfd_create("stdin", os.MFD_CLOEXEC) if stdin else os.open(os.devnull, os.O_RDONLY)
     try:
         if stdin:
@@ -177,19 +177,19 @@ def spawn(
     cwd: str = "/",
     stdin: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
-    """Start a process as the leader of its own session, with 0, 1 and 2 as its only descriptors.
+    """Start a process as the leader of its own session, with 0, 1 and 2 as its only descriptors. Raises as `run` does.
 
-    `run` is for what ends by itself, `eventd.platform.processes.line_process` for what goes on. Raises as `run` does.
+    `run` is for commands that end by themselves, `eventd.platform.processes.line_process` for long-running ones.
     """
     if PurePath(argv[0]).name in _WRAPPERS:
         raise ValueError(f"{argv[0]} only runs another program: name that one, and pass {argv[0]} as `under`")
-    # Looked for here, since a command that its wrapper cannot find would be an exit status among others.
+    # Checked here: if the wrapper does not find it, that is only an exit status of the wrapper.
     if under and shutil.which(argv[0], path=SEARCH_PATH) is None:
         raise _missing(argv[0])
     words = [*under, *argv]
     if identity is not None:
         if os.geteuid() == 0:
-            words = _as(identity, words)
+            words = _with_ids(identity, words)
         elif identity.uid != os.geteuid():
             raise PermanentError(
                 f"{name} must run as uid {identity.uid}, which needs root",
@@ -209,7 +209,7 @@ def spawn(
             umask=0o022,
         )
     except FileNotFoundError as error:
-        # execvp(3) and chdir(2) fail alike; Popen says which by the file name it puts into the error.
+        # execvp(3) and chdir(2) fail alike; the file name in the error says which one did.
         if error.filename == cwd:
             raise PermanentError(
                 f"cannot run {name}: the folder {cwd} does not exist", reason="command-unusable"
@@ -223,12 +223,12 @@ def spawn(
         raise PermanentError(message, reason=reason) from error
 
 
-def _as(identity: ServiceAccount, words: list[str]) -> list[str]:
+def _with_ids(identity: ServiceAccount, words: list[str]) -> list[str]:
     """Return the command line that runs `words` with these ids and no other group."""
-    # Looked for here, since a command that setpriv cannot find would be an exit status among others.
-    find(words[0])
+    # Checked here: if setpriv does not find it, that is only an exit status of setpriv.
+    find_command(words[0])
     for number in (identity.uid, identity.gid, *identity.groups):
-        # -1 is "unchanged" to setresuid(2), and setpriv takes larger numbers modulo 2^32.
+        # -1 means "unchanged" to setresuid(2), and setpriv takes larger numbers modulo 2^32.
         if not 0 <= number < 2**32 - 1:
             raise PermanentError(f"{number} is not a valid user or group id", reason="not-permitted")
     groups = ",".join(map(str, identity.groups))
@@ -237,7 +237,7 @@ def _as(identity: ServiceAccount, words: list[str]) -> list[str]:
         f"--reuid={identity.uid}",
         f"--regid={identity.gid}",
         f"--groups={groups}" if groups else "--clear-groups",
-        # systemd leaves a root service's capabilities inheritable, and a change of uid does not take that away.
+        # systemd makes a root service's capabilities inheritable, and a change of uid leaves them so.
         "--inh-caps=-all",
         "--no-new-privs",
         "--",
@@ -245,7 +245,7 @@ def _as(identity: ServiceAccount, words: list[str]) -> list[str]:
     ]
 
 
-def find(command: str) -> str:
+def find_command(command: str) -> str:
     """Return the path of a command. Raises PermanentError(reason="command-missing")."""
     path = shutil.which(command, path=SEARCH_PATH)
     if path is None:
@@ -261,10 +261,10 @@ def _missing(command: str) -> PermanentError:
 
 
 def kill_group(process: subprocess.Popen[bytes], identity: ServiceAccount | None) -> None:
-    """Kill the process group of a command that runs with these ids, if it has not been reaped.
+    """Kill the process group of a command that runs with these ids, unless it has been reaped.
 
-    In its account's name: a daemon without CAP_KILL may signal who has one of its own uids (kill(2)). The real one
-    stays root's, for the moment before the command has taken its account's.
+    It is killed with its account's effective uid, since a daemon without CAP_KILL may only signal processes with one of
+    its own uids (kill(2)). The real uid stays root's, for a command that has not taken its account's ids yet.
     """
     if process.returncode is not None:
         return
@@ -272,7 +272,7 @@ def kill_group(process: subprocess.Popen[bytes], identity: ServiceAccount | None
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except PermissionError:
-            # Every member changed to another uid (a set-uid program) and we are not root: try the leader.
+            # All members have other uids (a set-uid program), and we are not root: try the leader.
             process.kill()
 
 
@@ -283,7 +283,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 class _Child:
-    """The loop's side of one process: its pipes and pidfd; `finished` is done when all three have ended."""
+    """The loop's side of one process: its two pipes and its pidfd. `finished` is done when all three have ended."""
 
     def __init__(self, process: subprocess.Popen[bytes], identity: ServiceAccount | None, limit: int) -> None:
         self.loop = asyncio.get_running_loop()
@@ -324,8 +324,8 @@ class _Child:
             self._check()
 
     def _on_exit(self) -> None:
-        # The leader is a zombie until poll() reaps it, and keeps the number of its group taken. Killing the
-        # group first therefore cannot hit a stranger, and it closes pipes that a grandchild holds open.
+        # The leader is a zombie until poll() reaps it, so its group id cannot belong to another process. Killing the
+        # group first is therefore safe, and it closes pipes that a grandchild holds open.
         self.loop.remove_reader(self._pidfd)
         self._signal_group()
         self._process.poll()
@@ -342,9 +342,9 @@ class _Child:
         kill_group(self._process, self._identity)
 
     async def kill(self) -> None:
-        """Kill the group and wait until the leader is reaped, for at most five seconds.
+        """Kill the group, and wait up to five seconds until the leader is reaped.
 
-        A process in uninterruptible sleep (a dead NFS server) ends later; the loop's reader reaps it then.
+        A process in uninterruptible sleep (a dead NFS server) ends later; the loop then reaps it.
         """
         self._signal_group()
         await asyncio.wait({self._exited}, timeout=_REAP_SECONDS)

@@ -1,8 +1,8 @@
-"""The three pipes of a command that runs in a unit of its own (`eventd.platform.processes.unit_process`).
+"""The three pipes of a command in a transient unit (`eventd.platform.processes.unit_process`).
 
-Owns their descriptors on both sides, and how much is read. The far ends are handed to systemd. A command may have given
-its end to somebody who lives on, so the end of a pipe is nothing to wait for: what is in it when the unit has ended
-is all there is.
+Owns the descriptors of both ends, and limits how much is read. systemd gets the far ends. Another process may have
+inherited one and live on, so nothing waits for the end of a pipe: when the unit has ended, what is in the pipes is
+read, and they are closed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from eventd.platform.processes.process import ERROR_OUTPUT_LIMIT
 
 _CHUNK = 1 << 16
 _MOST_LEFT = 1 << 20
-"""Bytes that a pipe holds at most (pipe(7), pipe-max-size)."""
+"""The most bytes that a pipe holds (pipe(7), pipe-max-size)."""
 
 
 class Pipes:
-    """Collects standard output, up to a limit, and the last of standard error; the input is empty."""
+    """Collects standard output up to a limit, and the end of standard error. The input is empty."""
 
     def __init__(self, limit: int) -> None:
         self.stdout = bytearray()
@@ -27,7 +27,7 @@ class Pipes:
         self.overflow: asyncio.Future[None] = self._loop.create_future()
         self._limit = limit
         self.theirs: list[int] = []
-        """Input, output and errors, as the command gets them."""
+        """The command's ends: input, output and errors."""
         self._ours: dict[int, bytearray] = {}
         try:
             self.theirs.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
@@ -42,15 +42,15 @@ class Pipes:
             raise
 
     def close_theirs(self) -> None:
-        """Close the far ends, once they were handed over."""
+        """Close the far ends, once systemd has them."""
         while self.theirs:
             os.close(self.theirs.pop())
 
     def close(self) -> None:
-        """Take what is left in the pipes, and close all."""
+        """Read what is left in the pipes, and close them."""
         self.close_theirs()
         for ours in tuple(self._ours):
-            # Bounded: whoever has the other end may be writing still.
+            # Bounded: a process with the other end may still write.
             for _ in range(_MOST_LEFT // _CHUNK):
                 if not self._read(ours):
                     break

@@ -1,14 +1,14 @@
 """Runs commands with another user's rights, each in a transient systemd unit, never as a child of the daemon.
 
-A process is at the mercy of everybody with its uid: they may signal it, trace it, and read what it has in /proc. Were
-it a child of the daemon's, so would a part of eventd.service be: its cgroup, its mount namespace, its descriptors. And
-what it leaves behind would be the daemon's. So the daemon asks for a unit (StartTransientUnit), hands over nothing but
-three pipes, and systemd ends the whole cgroup with the command, at the deadline, or when the daemon says so.
+A process is exposed to every process with its uid: they may signal it, trace it, and read its /proc. A child of the
+daemon would expose a part of eventd.service: its cgroup, its mount namespace, its descriptors. And its leftover
+processes would stay in the daemon's cgroup. So the daemon starts a unit (StartTransientUnit) and passes it three pipes
+only. systemd kills the whole cgroup when the command ends, at the deadline, or when the daemon stops the unit.
 
-With `unit_rights`, which says who may do what, this is the only module that may name a user for a command;
-`eventd.platform.processes.process` runs the daemon's own (and git, as an account of the system's). `transient_unit` has
-the unit's life. Costs some ms of systemd's time, about ten times a plain process: nothing that a push, a start or a
-look at facts does by itself may need one per workload.
+This module and `unit_rights` are the only ones that may name a user for a command. `eventd.platform.processes.process`
+runs the daemon's own commands, and git with a system account. `transient_unit` has the life of a unit. One costs some
+milliseconds of systemd's time, about ten times a plain process: a push, a start or a read of facts must not need one
+per workload.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from eventd.kernel.model.errors import DeadlineError, PermanentError
 from eventd.platform.dbus.connection import system_bus_address
 from eventd.platform.processes import process
 from eventd.platform.processes.process import OUTPUT_LIMIT, Completed
-from eventd.platform.processes.transient_unit import TransientUnit, judged
+from eventd.platform.processes.transient_unit import TransientUnit, exit_status
 from eventd.platform.processes.unit_pipes import Pipes
-from eventd.platform.processes.unit_rights import InManager, Property, RunAs, is_ours, rights
+from eventd.platform.processes.unit_rights import InManager, Property, RunAs, is_own_identity, rights
 
 USER_BUS = "unix:path=/run/user/{uid}/bus"
 _SPARE_SECONDS = 10.0
-"""How much later than the daemon systemd ends the unit: for when the daemon does not live to do it."""
+"""How much later than the daemon systemd ends the unit, in case the daemon is not there to do it."""
 
 
 class Processes:
-    """See the module. `system`, `user`: addresses of the buses; `{uid}` in the latter."""
+    """Starts the units. `system`, `user`: addresses of the buses, the latter with `{uid}`."""
 
     def __init__(self, *, system: str | None = None, user: str = USER_BUS) -> None:
         self._system = system or system_bus_address()
@@ -51,19 +51,17 @@ class Processes:
         output_limit: int = OUTPUT_LIMIT,
         called: str = "",
     ) -> Completed:
-        """Run `argv` to its end, as `process.run` does: with the same results, limits and errors.
+        """Run `argv` to its end, with the results, limits and errors of `process.run`.
 
-        `called`: what messages call it, its name otherwise.
+        `called`: the command's name in messages; default: the name of its program. Everybody on the host can read the
+        environment and the arguments (systemctl show): they must not hold a secret. If the daemon has the wanted rights
+        itself, the command is a plain child process.
 
-        The environment is readable by everybody on the host (systemctl show): no secret belongs in it, nor in `argv`.
-        Where the command's user is who we are already, it is a plain process of ours.
-
-        Raises what `process.run` does, PermanentError(reason="not-permitted") where systemd cannot give the command
-        these rights, and what a lost or refused connection to systemd raises. However it ends, the unit has been told
-        to end with it.
+        Raises what `process.run` does, PermanentError(reason="not-permitted") if systemd cannot give the command these
+        rights, and what a lost or refused connection to systemd raises. In every case the unit has been stopped.
         """
         name = called or PurePath(argv[0]).name
-        if is_ours(who):
+        if is_own_identity(who):
             return await process.run(
                 argv, timeout=timeout, environment=environment, output_limit=output_limit, called=called
             )
@@ -78,23 +76,23 @@ class Processes:
         except TimeoutError:
             raise DeadlineError(f"{name} did not end within {timeout:g} s") from None
         finally:
-            # Also of a cancelled task: nothing of the command's may go on for somebody who has gone.
+            # Also when the task is cancelled: the command must not run on without its caller.
             with anyio.CancelScope(shield=True):
                 await unit.close()
             pipes.close()
         if pipes.overflow.done():
             raise PermanentError(f"{name} wrote more than {output_limit} bytes", reason="output-limit")
-        return Completed(name, judged(name, unit.end.result()), bytes(pipes.stdout), bytes(pipes.stderr))
+        return Completed(name, exit_status(name, unit.end.result()), bytes(pipes.stdout), bytes(pipes.stderr))
 
     def unit(
         self, who: RunAs, argv: Sequence[str], environment: Mapping[str, str], *, until: float | None
     ) -> TransientUnit:
-        """Return a unit that is not started yet. `until`: seconds; None: it runs until it ends or is closed."""
-        path = process.find(argv[0])
+        """Return a unit that is not started yet. `until`: its deadline in seconds; None: it has none."""
+        path = process.find_command(argv[0])
         label = _label(argv)
         properties: list[Property] = [
             ("Description", "s", f"{label} for eventd"),
-            # Not ExecStart=, which takes $NAME in an argument for a variable.
+            # Not ExecStart=, which would expand $NAME in an argument.
             ("ExecStartEx", "a(sasas)", [[path, [path, *argv[1:]], ["no-env-expand"]]]),
             ("StandardInputFileDescriptor", "h", 0),
             ("StandardOutputFileDescriptor", "h", 1),
@@ -104,7 +102,7 @@ class Processes:
         if until is not None:
             properties.append(("RuntimeMaxUSec", "t", int((until + _SPARE_SECONDS) * 1e6)))
         if isinstance(who, InManager):
-            # Beside the manager's own environment, which is the session's.
+            # In addition to the manager's own environment, which is the session's.
             address, uid = self._user.format(uid=who.account.uid), who.account.uid
         else:
             address, uid = self._system, None
@@ -116,7 +114,7 @@ class Processes:
 
 
 def _label(argv: Sequence[str]) -> str:
-    """Return what a unit is called after: the command, or the module of Python's that it is."""
+    """Return the label in a unit's name: the command, or the Python module that it runs."""
     words = list(argv)
     name = words[words.index("-m") + 1] if "-m" in words[1:3] else PurePath(words[0]).name
     return "".join(

@@ -1,6 +1,6 @@
-"""As whom a command runs in a unit of its own, and what that unit's properties are (org.freedesktop.systemd1(5)).
+"""The rights of a command in a transient unit, as properties of the unit (org.freedesktop.systemd1(5)).
 
-This and `eventd.platform.processes.unit_process` are the only modules that may name a user for a command.
+This module and `eventd.platform.processes.unit_process` are the only ones that may name a user for a command.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from eventd.platform.processes import process
 
 Property: TypeAlias = tuple[str, str, Any]
 """Name, D-Bus signature and value of org.freedesktop.systemd1(5)."""
-SETUP = range(200, 246)
-"""Exit statuses of systemd's own, for a command that it could not start (systemd.exec(5), "Process exit codes")."""
+SETUP_FAILURES = range(200, 246)
+"""systemd's exit statuses for a command that it could not start (systemd.exec(5), "Process exit codes")."""
 _CAP_SETUID = 7
 _ALL: tuple[Property, ...] = (
     ("Type", "s", "exec"),
@@ -23,9 +23,9 @@ _ALL: tuple[Property, ...] = (
     ("CollectMode", "s", "inactive-or-failed"),
     ("AddRef", "b", True),
     ("LimitCORE", "t", 0),
-    # An exit status is the caller's to judge: no unit of these counts as failed, and with it the host as degraded.
-    ("SuccessExitStatus", "(aiai)", [list(range(1, SETUP.start)), []]),
-    # What systemd says of its start and end is ours to tell.
+    # The caller interprets the exit status. No such unit counts as failed, which would make the host degraded.
+    ("SuccessExitStatus", "(aiai)", [list(range(1, SETUP_FAILURES.start)), []]),
+    # No messages of systemd about its start and end.
     ("LogLevelMax", "i", 4),
 )
 _IN_SYSTEM: tuple[Property, ...] = (
@@ -36,8 +36,8 @@ _IN_SYSTEM: tuple[Property, ...] = (
     ("MemoryMax", "t", 1 << 30),
 )
 _IN_MANAGER: tuple[Property, ...] = (
-    # No limits but the user's slice's, and set-uid programs: rootless podman needs newuidmap(1), and a moment to let
-    # go of its locks.
+    # The limits of the user's slice only, and set-uid programs allowed: rootless podman needs newuidmap(1), and a
+    # moment to release its locks.
     ("KillSignal", "i", 15),
     ("TimeoutStopUSec", "t", 3_000_000),
 )
@@ -67,60 +67,60 @@ _NOBODY: tuple[Property, ...] = (
 )
 _SECRETS = ["-/var/lib/eventd", "-/etc/eventd", "-/etc/credstore", "-/etc/credstore.encrypted"]
 NETWORK = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK")
-"""The network, and what name resolution asks: services of the host, and the kernel for addresses."""
+"""The network, and what name resolution uses: services of the host, and the kernel's addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsUser:
-    """With an account's ids, in a unit of the system's."""
+    """With an account's ids, in a unit of the system manager."""
 
     account: Account
     gentle: bool = False
-    """At the lowest priority, for the processor and for disks."""
+    """With the lowest CPU and I/O priority."""
 
 
 @dataclass(frozen=True, slots=True)
 class InManager:
-    """In a unit of the user's own manager: what needs the user's session, as podman does.
+    """In a unit of the user's own manager, for commands that need the user's session, such as podman.
 
-    That manager is the user's to replace: what it says is believed as much as the command's output is.
+    The user may replace that manager, so its answers are trusted no more than the command's output.
     """
 
     account: Account
     after: tuple[str, ...] = ()
-    """Units of that manager that are wanted first."""
+    """Units of that manager that are started first."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsNobody:
-    """With a uid that is nobody else's, made up by systemd for as long as the unit runs (`DynamicUser=`)."""
+    """With a uid of its own, which systemd allocates while the unit runs (`DynamicUser=`)."""
 
     families: tuple[str, ...] = ()
-    """Families of addresses that sockets may be made for, like "AF_INET"."""
+    """Allowed address families of sockets, such as "AF_INET"."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsService:
-    """As an account of eventd's own that asks the network, and writes below one folder."""
+    """As one of eventd's own accounts, with access to the network, and write access to one folder."""
 
     account: process.ServiceAccount
     writes: str
     environment_file: str
-    """Variables that nobody else may see: root's file, read when the unit starts (systemd.exec(5))."""
+    """A file of root's with secret variables, read when the unit starts (systemd.exec(5))."""
     file_limit: int
-    """Largest file that it may write, in bytes."""
+    """The largest file that it may write, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsRoot:
-    """As root with the one right to take another uid: the command takes those that it is told to, each for a moment."""
+    """As root with CAP_SETUID only. The command takes the uids in its arguments, one after the other."""
 
 
 RunAs: TypeAlias = AsUser | InManager | AsNobody | AsService | AsRoot
 
 
-def is_ours(who: RunAs) -> bool:
-    """Tell whether the rights asked for are those that this process has, and all that it has."""
+def is_own_identity(who: RunAs) -> bool:
+    """Return whether these are exactly the rights that this process has."""
     match who:
         case AsUser(account):
             return account.uid == os.geteuid()
@@ -133,7 +133,7 @@ def is_ours(who: RunAs) -> bool:
 
 
 def rights(who: RunAs) -> list[Property]:
-    """Return the properties that give a command its rights, and take all others."""
+    """Return the properties that give a command these rights and no others."""
     where = _IN_MANAGER if isinstance(who, InManager) else _IN_SYSTEM
     return [*_ALL, *where, *_own(who)]
 

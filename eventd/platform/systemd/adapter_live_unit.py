@@ -1,4 +1,4 @@
-"""Reads one unit as its manager has it."""
+"""Reads one loaded unit with its dependencies, for the wait graph."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _RELATIONS = frozenset({*ORDERINGS, *PULLS})
 
 
 async def live_unit(bus: Bus, name: str) -> LiveUnit:
-    """Return a unit as its manager has it; loads it if it is not."""
+    """Return a unit as its manager has it. Loads the unit if it is not loaded."""
     path = unit_path(name)
     unit = await bus.get_all(SYSTEMD, path, UNIT)
-    name = str(unit.get("Id", name))  # of an alias, what it is called
+    name = str(unit.get("Id", name))  # `name` may be an alias
     kind = ""
     listens: tuple[str, ...] = ()
     # Get and not GetAll: a service has 400 properties.

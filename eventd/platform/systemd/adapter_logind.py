@@ -1,4 +1,4 @@
-"""logind over a bus: org.freedesktop.login1(5). A thin, stateless wrapper.
+"""logind over a bus: a thin, stateless wrapper of org.freedesktop.login1(5).
 
 `eventd.platform.systemd.source_logind` keeps the facts.
 """
@@ -23,8 +23,7 @@ SESSION = "org.freedesktop.login1.Session"
 MATCH = f"type='signal',sender='{LOGIND}',path='{PATH}',interface='{MANAGER}'"
 
 PERSONAL = frozenset({"user", "user-early", "user-incomplete", "user-light", "user-early-light"})
-"""Session classes with a person behind them (pam_systemd(8)); not `manager`, `background` (cron), `greeter`,
-…"""
+"""Classes of sessions that belong to a person (pam_systemd(8)); not `manager`, `background` (cron), `greeter`, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +44,12 @@ class Logind:
         self._bus = bus
 
     async def attach(self, changed: Callable[[str], None] | None = None) -> None:
-        """Ask for logind's signals and follow the owner of its name."""
+        """Request logind's signals, and follow the owner of its name."""
         await self._bus.track(LOGIND, changed)
         await self._bus.add_match(MATCH)
 
     async def activate(self, *, timeout: float = CALL_TIMEOUT) -> None:
-        """Have the bus start logind, if it does not run (StartServiceByName)."""
+        """Have the bus start logind if it is not running (StartServiceByName)."""
         await self._bus.call(
             DBUS, DBUS_PATH, DBUS, "StartServiceByName", "su", [LOGIND, 0], reply="u", timeout=timeout
         )
@@ -58,7 +57,7 @@ class Logind:
     async def sessions(self) -> list[Session]:
         """Return all sessions with their classes.
 
-        ListSessionsEx has the class, but only since systemd 256; so ListSessions and one Get for each
+        ListSessionsEx has the class, but exists only since systemd 256. So this calls ListSessions, and Get per
         session.
         """
         rows = (await self._bus.call(LOGIND, PATH, MANAGER, "ListSessions", reply="a(susso)"))[0]
@@ -70,13 +69,13 @@ class Logind:
                 )[0]
             except EventdError as error:
                 if error.reason in ("unknown-object", "no-such-session"):
-                    continue  # it ended in between; SessionRemoved is on its way
+                    continue  # it has ended, and SessionRemoved will follow
                 raise
             found.append(Session(identity, int(uid), user, kind))
         return found
 
     async def preparing_for_shutdown(self, *, apply: Callable[[bool], None]) -> None:
-        """Apply whether a shutdown has been announced (`PreparingForShutdown`). `apply`: see `Bus.call`."""
+        """Call `apply` with whether a shutdown was announced (`PreparingForShutdown`), in order as in `Bus.call`."""
         await self._bus.call(
             LOGIND,
             PATH,
@@ -89,10 +88,10 @@ class Logind:
         )
 
     async def set_linger(self, uid: int, *, enable: bool, timeout: float = CALL_TIMEOUT) -> None:
-        """SetUserLinger, without asking anybody for a password.
+        """Switch lingering on or off (SetUserLinger), without interactive authorization.
 
-        logind also starts the user's manager when it is switched on, and stops it when it is switched off and
-        nobody is logged in. Raises PermanentError(reason="access-denied" | "no-such-user").
+        logind also starts the user's manager when lingering is switched on, and stops it when it is switched off and
+        the user is not logged in. Raises PermanentError(reason="access-denied" | "no-such-user").
         """
         await self._bus.call(
             LOGIND, PATH, MANAGER, "SetUserLinger", "ubb", [uid, enable, False], timeout=timeout

@@ -1,8 +1,7 @@
-"""A systemd manager over a bus: org.freedesktop.systemd1, the system's or a user's.
+"""A systemd manager over a bus, the system's or a user's: org.freedesktop.systemd1(5).
 
-A veneer: it knows names of methods, signals and properties, and how they become `UnitState`. It implements
-the port
-`ports.Manager`. It keeps no facts: `eventd.platform.systemd.source_manager_feed` does, from the same connection.
+Implements `ports.Manager`. Knows methods, signals and properties, and how they become a `UnitState`. Keeps no facts:
+`eventd.platform.systemd.source_manager_feed` does, over the same connection.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from eventd.platform.dbus.connection import Bus, Signal
 
 _MOST_JOBS = 256
-"""Ends of jobs that are kept while the number of our own is still to come."""
+"""How many results of jobs are kept until the path of our own job is known."""
 
 MATCHES = (
     f"type='signal',sender='{SYSTEMD}',path='{PATH}',interface='{MANAGER}'",
@@ -53,7 +52,7 @@ Fold: TypeAlias = Callable[[str, str, Properties], None]
 
 
 class SystemdManager:
-    """`ports.Manager` over one connection; of no more use once that is lost."""
+    """`ports.Manager` over one connection; unusable once that is lost."""
 
     def __init__(self, bus: Bus, scope: str = "") -> None:
         self._bus = bus
@@ -63,7 +62,7 @@ class SystemdManager:
 
     @property
     def scope(self) -> str:
-        """`""` for the system's, else the user's name."""
+        """`""` for the system manager, else the user's name."""
         return self._scope
 
     @property
@@ -73,21 +72,21 @@ class SystemdManager:
 
     @property
     def present(self) -> bool:
-        """Whether systemd owns its name on this bus at the moment."""
+        """Whether systemd owns its name on this bus now."""
         return bool(self._bus.owner(SYSTEMD))
 
     async def attach(self, changed: Callable[[str], None] | None = None) -> None:
-        """Ask the bus for the manager's signals and follow the owner of its name. Before anything else; once.
+        """Request the manager's signals, and follow the owner of its name. Called first; later calls do nothing.
 
-        `changed(owner)` tells that the manager left the bus (`""`) or came (back): after daemon-reexec, or
-        after a restart of the bus that the manager survives.
+        `changed(owner)` is called when the manager leaves the bus (`""`), and when it is back: after daemon-reexec, or
+        after a restart of the bus that the manager survived.
         """
         if self._attached:
             return
         self._attached = True
 
         def owner_changed(owner: str) -> None:
-            # PID 1 sends no signal while it has no connection, so a JobRemoved may be lost for good.
+            # PID 1 sends no signals while it is not connected, so a JobRemoved may be lost.
             gone = DisconnectedError("the systemd manager left the bus: it is being re-executed or stopped")
             for end in tuple(self._ended):
                 end(gone)
@@ -99,7 +98,7 @@ class SystemdManager:
             await self._bus.add_match(rule)
 
     async def subscribe(self) -> None:
-        """Subscribe(): without a subscriber the manager sends hardly any signal. Again for each new owner."""
+        """Call Subscribe: without subscribers the manager sends hardly any signals. Repeat for each new owner."""
         try:
             await self._call("Subscribe")
         except EventdError as error:
@@ -122,10 +121,10 @@ class SystemdManager:
         return rows
 
     async def list_named(self, names: Iterable[str], *, apply: Callable[[list[ListedUnit]], None]) -> None:
-        """Apply the rows of those of `names` that are loaded, without loading any (ListUnitsByPatterns).
+        """Call `apply` with the rows of those `names` that are loaded, without loading any (ListUnitsByPatterns).
 
-        LoadUnit and ListUnitsByNames load what is not loaded; systemd then announces UnitNew and soon
-        UnitRemoved, and who answers UnitNew with one of them never comes to rest.
+        LoadUnit and ListUnitsByNames load a unit that is not loaded. systemd then announces UnitNew, and soon
+        UnitRemoved. Calling them on UnitNew would never end.
         """
         patterns = [name.replace("\\", "\\\\") for name in names]  # fnmatch(3)
         await self._call(
@@ -148,15 +147,15 @@ class SystemdManager:
         return state
 
     async def read_into(self, name: str, apply: Fold, *, timeout: float = CALL_TIMEOUT) -> None:
-        """Read a unit; `apply(path, interface, properties)` gets each reply at its place in the order.
+        """Read a unit; call `apply(path, interface, properties)` for each reply, in order as in `Bus.call`.
 
-        The type's properties come first and the unit's last, like the signals of a change. `path` is the
+        The properties of its type come first and those of Unit last, as in the signals of a change. `path` is the
         unit's own, which differs from `unit_path(name)` if `name` is an alias.
         """
         path: str = (await self._call("LoadUnit", "s", [name], reply="o", timeout=timeout))[0]
         unit_name(path)
         kinds = [kind for kind in (type_interface(name), UNIT) if kind is not None]
-        # Sent without waiting in between: a round trip is saved, and the order is kept.
+        # Sent together: that saves a round trip, and the replies come in order.
         replies = await asyncio.gather(
             *(
                 self._bus.get_all(
@@ -175,14 +174,14 @@ class SystemdManager:
                 raise reply
 
     async def startup(self) -> Startup:
-        """Return when the boot went through its phases, and which unit runs this process (GetUnitByPID)."""
+        """Return the times of the boot's phases, and the unit of this process (GetUnitByPID)."""
         found = await self._bus.get_all(SYSTEMD, PATH, MANAGER)
         try:
             unit = unit_name((await self._call("GetUnitByPID", "u", [0], reply="o"))[0])
         except EventdError as error:
             if error.reason == "disconnected":
                 raise
-            unit = ""  # run by hand
+            unit = ""  # not run by systemd
         return Startup(
             kernel=bool(found.get("KernelTimestamp")),
             initrd=moment(found, "InitRDTimestampMonotonic"),
@@ -192,9 +191,9 @@ class SystemdManager:
         )
 
     async def unit_times(self, name: str) -> UnitTimes:
-        """Return when a unit began to start and when it was active, in seconds of CLOCK_MONOTONIC, and `After=`.
+        """Return when a unit began to start and became active (seconds of CLOCK_MONOTONIC), and its `After=`.
 
-        For units that are loaded: another one would be loaded by this.
+        Only for units that are loaded: this loads a unit that is not.
         """
         found = await self._bus.get_all(SYSTEMD, unit_path(name), UNIT)
         return UnitTimes(
@@ -205,19 +204,18 @@ class SystemdManager:
         )
 
     async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
-        """Create a job with mode `replace` and await its JobRemoved, for at most `timeout` seconds in all.
+        """Create a job with mode `replace`, and await its JobRemoved for at most `timeout` seconds in all.
 
-        Raises PermanentError with the reason of systemd's refusal (`no-such-unit`, `unit-masked`,
-        `load-failed`,
-        `job-type-not-applicable`, …), DeadlineError (the job goes on), and DisconnectedError if the
-        connection or the manager is lost meanwhile (what became of the job is then to be read from the unit).
+        Raises PermanentError with the reason of systemd's refusal (`no-such-unit`, `unit-masked`, `load-failed`,
+        `job-type-not-applicable`, …), DeadlineError (the job goes on), and DisconnectedError if the connection or the
+        manager is lost meanwhile (the state of the unit then says what became of the job).
         """
         return await self._job(verb.value, "ss", [unit, "replace"], unit, timeout=timeout)
 
     async def start_transient(
         self, unit: str, properties: Sequence[tuple[str, str, Any]], *, timeout: float
     ) -> JobResult:
-        """Make a unit of `properties` (name, D-Bus signature, value) at run time, start it, and await its job.
+        """Create a transient unit from `properties` (name, D-Bus signature, value), start it, and await its job.
 
         Raises what `job` does, and PermanentError(reason="unit-exists").
         """
@@ -228,14 +226,14 @@ class SystemdManager:
     async def begin_transient(
         self, unit: str, properties: Sequence[tuple[str, str, Any]], *, fds: Sequence[int]
     ) -> None:
-        """Make a unit and have it started, without waiting for its job. `fds`: what values of type `h` index."""
+        """Create and start a transient unit, without waiting for its job. Values of type `h` index `fds`."""
         values = [[name, Variant(signature, value)] for name, signature, value in properties]
         await self._call(
             "StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", values, []], reply="o", fds=fds
         )
 
     async def stop(self, unit: str, *, timeout: float) -> None:
-        """Have a unit stopped, without waiting for its job."""
+        """Stop a unit, without waiting for its job."""
         await self._call("StopUnit", "ss", [unit, "replace"], reply="o", timeout=timeout)
 
     async def _job(
@@ -250,7 +248,7 @@ class SystemdManager:
         def job_removed(signal: Signal) -> None:
             _, path, name, result = signal.body[:4]
             if mine == "":
-                # The answer with our path is still to come; a job that had nothing to do may end before it.
+                # The reply with our job's path is still to come. A job with nothing to do may end before it.
                 seen[path] = JobResult(unit_of(name), word_of(result))
                 if len(seen) > _MOST_JOBS:
                     del seen[next(iter(seen))]
@@ -286,11 +284,11 @@ class SystemdManager:
                 removed.exception()  # the call's own error was raised instead
 
     async def reload(self, *, timeout: float) -> None:
-        """Reload unit files (daemon-reload). systemd answers only when it has finished and announced it."""
+        """Reload unit files (daemon-reload). systemd replies when it has finished and announced that."""
         await self._call("Reload", timeout=timeout)
 
     async def reset_failed(self, unit: str) -> None:
-        """Forget the unit's failure and its start-limit counter; a unit that is not loaded is no error."""
+        """Reset the unit's failure and its start-limit counter. It need not be loaded."""
         try:
             await self._call("ResetFailedUnit", "s", [unit])
         except EventdError as error:

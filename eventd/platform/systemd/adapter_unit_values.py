@@ -1,7 +1,7 @@
-"""What org.freedesktop.systemd1 says of units, as values of ours: names and paths, states, lists.
+"""Converts the values of org.freedesktop.systemd1: names and object paths, states, lists of units.
 
-Owns which properties a `UnitState` is made of, and what each may be: who answers on a user's bus may be a program of
-that user, so a value of another type or size is a BadReplyError. Pure; `adapter_systemd1` has the calls.
+Owns which properties make a `UnitState`, and which values each may have. A program of the user may answer on a user's
+bus, so a value of a wrong type or size is a BadReplyError. Pure; `adapter_systemd1` has the calls.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _LONGEST_PATH = 4096
 _MOST_PATHS = 128
 _TYPES_WITH_RESULT = frozenset({"service", "socket", "timer", "path", "mount", "automount", "swap", "scope"})
 UNITS = "a(ssssssouso)"
-"""Signature of a list of units."""
+"""The signature of a list of units."""
 SIGNALS = {"UnitNew": "so", "UnitRemoved": "so", "JobNew": "uos", "JobRemoved": "uoss", "Reloading": "b"}
-"""Signatures of the manager's signals that are listened to."""
+"""The manager's signals that have handlers, with their signatures."""
 Properties: TypeAlias = Mapping[str, Any]
 
 
 def unit_path(name: str) -> str:
-    """Object path of a unit: all but ASCII letters and digits as `_xx` (sd_bus_path_encode(3))."""
+    """Return the object path of a unit: all but ASCII letters and digits as `_xx` (sd_bus_path_encode(3))."""
     escaped = "".join(
         char
         if char.isascii() and char.isalnum() and not (i == 0 and char.isdigit())
@@ -46,21 +46,21 @@ def unit_path(name: str) -> str:
 
 
 def unit_name(path: str) -> str:
-    """Name of the unit at an object path; empty for another object's path."""
+    """Return the name of the unit at an object path; empty if the path is not a unit's."""
     if not path.startswith(_UNITS):
         return ""
     return unit_of(_ESCAPED.sub(lambda match: chr(int(match[1], 16)), path[len(_UNITS) :]))
 
 
 def unit_of(value: str) -> str:
-    """Return a unit's name. Raises BadReplyError if it is none: it becomes a fact, an event, a part of a sentence."""
+    """Return a valid unit name. Raises BadReplyError if it is not: names go into facts, events and messages."""
     if not loaded_unit_is_valid(value):
         raise BadReplyError(f"an invalid unit name, {printable(value, 64)!r}")
     return value
 
 
 def word_of(value: Any) -> str:
-    """Return a word of systemd's own, as those for states and results are. Raises BadReplyError if it is none."""
+    """Return one of systemd's words for states and results. Raises BadReplyError if the value cannot be one."""
     if not isinstance(value, str) or not _WORD.fullmatch(value):
         raise BadReplyError(f"an unknown value, {printable(str(value)[:64], 64)!r}")
     return value
@@ -104,7 +104,7 @@ def _status_text(value: Any) -> str:
 
 
 def type_interface(name: str) -> str | None:
-    """Interface of the unit's type that has `Result` and its like, or None for a type that has none."""
+    """Return the interface of the unit's type, with `Result` and the like; None for a type without one."""
     suffix = name.rpartition(".")[2]
     return f"{SYSTEMD}.{suffix.capitalize()}" if suffix in _TYPES_WITH_RESULT else None
 
@@ -113,7 +113,7 @@ def _active(value: Any) -> ActiveState:
     try:
         return ActiveState(word_of(value))
     except ValueError:
-        return ActiveState.MAINTENANCE  # of a systemd newer than us: neither up nor down
+        return ActiveState.MAINTENANCE  # a state of a newer systemd: neither up nor down
 
 
 def _load(value: Any) -> LoadState:
@@ -131,13 +131,13 @@ def _invocation(value: Any) -> str:
 
 
 def moment(properties: Properties, name: str) -> float | None:
-    """Return a timestamp, which is in microseconds, and 0 for never."""
+    """Return a timestamp in seconds; None for never. systemd has microseconds, and 0 for never."""
     value = int(properties.get(name, 0))
     return value / 1e6 if value else None
 
 
 _STATUS_LENGTH = 300
-"""Characters that are kept of a status text: a service may send any."""
+"""How many characters of a status text are kept. A service may send any number."""
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     # org.freedesktop.systemd1.Unit
     "LoadState": ("load", _load),
@@ -160,18 +160,18 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "StatusText": ("status_text", _status_text),
 }
 FIELDS = frozenset(_FIELDS) - {"StatusText"}
-"""The properties whose change is one of a `UnitState`."""
+"""The properties whose change is a change of a `UnitState`."""
 
 
 def known(properties: Properties) -> Properties:
-    """Return those properties that a `UnitState` has a place for: nothing else that a manager says is kept."""
+    """Return the properties that a `UnitState` has fields for. No others are kept."""
     return {name: properties[name] for name in _FIELDS if name in properties}
 
 
 def fold(state: UnitState, properties: Properties) -> UnitState:
-    """Return the state with those properties that it has a place for.
+    """Return the state, updated with the properties that it has fields for.
 
-    Raises BadReplyError for a value of another type than the property has, or larger than it can be.
+    Raises BadReplyError for a value of a wrong type or size.
     """
     changes = {
         field: convert(properties[name]) for name, (field, convert) in _FIELDS.items() if name in properties
@@ -181,7 +181,7 @@ def fold(state: UnitState, properties: Properties) -> UnitState:
 
 @dataclass(frozen=True, slots=True)
 class ListedUnit:
-    """A row of ListUnits: what a manager says of every unit that it has loaded."""
+    """A row of ListUnits, which lists every loaded unit."""
 
     name: str
     load: LoadState
@@ -191,7 +191,7 @@ class ListedUnit:
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> ListedUnit:
-        """From `(ssssssouso)`."""
+        """Make one from a row `(ssssssouso)`."""
         return cls(unit_of(row[0]), _load(row[2]), _active(row[3]), word_of(row[4]), int(row[7]))
 
 

@@ -1,4 +1,4 @@
-"""A unit as a running manager has it, with what it is ordered after and pulls in."""
+"""A loaded unit with its ordering and requirement dependencies."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 ORDERINGS = ("After", "Before")
-
-
 PULLS = ("Wants", "Requires", "BindsTo", "Requisite", "Upholds", "PartOf")
-"""These start (or stop) others. None of them orders: that takes `After=` or `Before=` besides."""
+"""Dependencies that start or stop other units. None of them orders: that takes `After=` or `Before=` as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveUnit:
-    """A unit as a running manager has it, with all that is implied (org.freedesktop.systemd1.Unit)."""
+    """A unit as a running manager has it, including implicit dependencies (org.freedesktop.systemd1.Unit)."""
 
     name: str
     relations: Mapping[str, tuple[str, ...]]
-    """Property -> names, for all of `ORDERINGS` and `PULLS`."""
+    """Property -> unit names, for all of `ORDERINGS` and `PULLS`."""
     service_type: str = ""
     """`Type` of the Service interface."""
     listens: tuple[str, ...] = ()

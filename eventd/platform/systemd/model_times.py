@@ -1,4 +1,4 @@
-"""When units and the phases of a boot began and ended, as systemd says."""
+"""When units, and the phases of a boot, began and ended, by systemd's timestamps."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ class UnitTimes:
 
     name: str
     began: float | None = None
-    """When it left `inactive` last: `InactiveExitTimestampMonotonic`."""
+    """When it last left `inactive`: `InactiveExitTimestampMonotonic`."""
     came: float | None = None
-    """When it became active last: `ActiveEnterTimestampMonotonic`."""
+    """When it last became active: `ActiveEnterTimestampMonotonic`."""
     after: tuple[str, ...] = ()
     """`After=`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """What systemd says of its own boot and of the unit that runs the caller; seconds of CLOCK_MONOTONIC."""
+    """The times of the boot's phases, in seconds of CLOCK_MONOTONIC, and the caller's unit."""
 
     kernel: bool
-    """There was a kernel to start: this is not a container."""
+    """Whether the boot started a kernel; false in a container."""
     initrd: float | None
     userspace: float | None
     finished: float | None
-    """None: the boot's jobs are not done yet."""
+    """None while jobs of the boot are left."""
     unit: str
-    """The caller's unit, or empty."""
+    """The caller's unit; empty if it has none."""

@@ -1,4 +1,4 @@
-"""systemd and logind, as the runtime sees them."""
+"""What the runtime needs of systemd and logind."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from eventd.platform.model_facts import Account, UnitState
 
 
 class Verb(StrEnum):
-    """A call of org.freedesktop.systemd1.Manager that creates a job, in the mode `replace`.
-
-    The value is the method's name.
-    """
+    """A method of org.freedesktop.systemd1.Manager that creates a job. The value is its name."""
 
     START = "StartUnit"
     STOP = "StopUnit"
@@ -22,14 +19,14 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """`JobRemoved`: result is done, canceled, timeout, failed, dependency, skipped, invalid, …."""
+    """What `JobRemoved` reports. `result`: done, canceled, timeout, failed, dependency, skipped, invalid, …."""
 
     unit: str
     result: str
 
     @property
     def done(self) -> bool:
-        """The job succeeded (a start is skipped if the unit is already active, or a condition failed)."""
+        """Whether the job succeeded. A start is `skipped` if the unit is already active, or a condition failed."""
         return self.result in ("done", "skipped")
 
 
@@ -38,56 +35,56 @@ class Manager(Protocol):
 
     @property
     def scope(self) -> str:
-        """`""` for the system's, else the user's name."""
+        """`""` for the system manager, else the user's name."""
         ...
 
     async def read_unit(self, name: str) -> UnitState:
-        """Return the unit as it is now (LoadUnit and GetAll); LoadState not-found is a value, not an error."""
+        """Return the unit as it is now (LoadUnit and GetAll). LoadState not-found is a value, not an error."""
         ...
 
     async def job(self, verb: Verb, unit: str, *, timeout: float) -> JobResult:
-        """Create the job and await its JobRemoved, subscribed to before the call.
+        """Create a job, and await its JobRemoved, to which it subscribes first.
 
-        Raises PermanentError(reason="no-such-unit" | "unit-masked" | …) when the manager refuses to make the job.
+        Raises PermanentError(reason="no-such-unit" | "unit-masked" | …) if the manager refuses the job.
         """
         ...
 
     async def reload(self, *, timeout: float) -> None:
-        """Reload unit files, and return when the manager has finished (Reloading(false))."""
+        """Reload unit files; return when the manager has finished (Reloading(false))."""
         ...
 
     async def reset_failed(self, unit: str) -> None:
-        """Forget the unit's failure and its start-limit counter; a unit that is not loaded is no error."""
+        """Reset the unit's failure and its start-limit counter. It need not be loaded."""
         ...
 
 
 class UserManagers(Protocol):
-    """The managers of the workloads' users. Facts about their units are kept current by signals while connected."""
+    """The managers of the workloads' users. While connected, signals keep the facts about their units current."""
 
     async def connect(self, account: Account, *, timeout: float) -> Manager:
-        """Return the connected manager: subscribed, its watched units read, the MANAGER fact `up`. Idempotent.
+        """Return the manager once it is connected, its watched units are read, and MANAGER is `up`. Idempotent.
 
         Raises TemporaryError(reason="user-manager-unavailable").
         """
         ...
 
     def watch(self, user: str, units: frozenset[str]) -> None:
-        """Set whose full `UnitState` is kept as a fact (others may be partial). Takes effect at once if connected."""
+        """Set the units whose full `UnitState` is kept as a fact. Takes effect at once if connected."""
         ...
 
     async def refresh(self, user: str) -> None:
-        """Read all watched units of a connected user afresh; does nothing where there is no connection."""
+        """Read all watched units of a connected user again; do nothing without a connection."""
         ...
 
     async def disconnect(self, user: str) -> None:
-        """Close the connection and forget the user's unit facts."""
+        """Close the connection, and remove the user's unit facts."""
         ...
 
     async def replace(self, account: Account) -> None:
-        """Close a connection to the manager of a former account of this name, and forget its facts.
+        """Close the connection to the manager of a former account of this name, and remove its facts.
 
-        That manager has another uid, and may run on: what it says is not about the account that is there now. What is
-        watched stays watched.
+        That manager has another uid, and may still run; it has nothing to do with the present account. The same units
+        stay watched.
         """
         ...
 
@@ -96,5 +93,5 @@ class Logins(Protocol):
     """logind (org.freedesktop.login1.Manager)."""
 
     async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001
-        """SetUserLinger; returns when logind has answered and the LINGER fact is set."""
+        """Switch lingering on or off; return when logind has replied and the LINGER fact is set."""
         ...

@@ -1,7 +1,7 @@
-"""The system's manager as a source: facts of its units, its jobs as events, and the port to give it jobs.
+"""The source for the system manager: its units as facts, its jobs as events; and the port to start jobs.
 
-Emits UNIT facts with scope "" (all loaded units; those of `watch` in full) and RELOADING, and GAP where
-something may have been missed. `kernel.model.facts` takes them from there. Decides nothing.
+Emits UNIT facts with scope "" (of all loaded units; those of `watch` in full), RELOADING, and GAP where something may
+have been missed. Decides nothing.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _log = logging.getLogger(__name__)
 
 
 class SystemSource:
-    """The system bus's systemd. Also `ports.Manager`, on whatever connection there is at the moment.
+    """The system manager, over the system bus. Also implements `ports.Manager`, over the current connection.
 
-    `address`: D-Bus address; None for DBUS_SYSTEM_BUS_ADDRESS or the standard one.
-    Its methods raise DisconnectedError while there is no connection.
+    `address`: D-Bus address; None for DBUS_SYSTEM_BUS_ADDRESS or the standard one. The methods raise DisconnectedError
+    while there is no connection.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SystemSource:
         """Set while there is a connection."""
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Keep the facts current until cancelled; `started` once everything was read for the first time."""
+        """Keep the facts current until cancelled; `started` once everything has been read."""
         started = False
 
         async def session(bus: Bus, ready: Callable[[], None]) -> None:
@@ -84,22 +84,22 @@ class SystemSource:
 
     def watch(self, units: frozenset[str]) -> None:
         """Set the units whose full `UnitState` is kept; others have load, active, sub and job only."""
-        # A connection may be in the middle of its reads, with no manager to be used yet.
+        # A connection may still be reading, before its manager can be used.
         (self._session_feed or self._table).watch(units)
 
     async def refresh(self) -> None:
-        """Read the watched units afresh."""
+        """Read the watched units again."""
         if self._feed is not None:
             await self._feed.refresh()
 
     async def reread(self) -> None:
-        """Read all units afresh; without a connection they are read as soon as there is one."""
+        """Read all units again. Without a connection, they are read when there is one."""
         if self._feed is not None:
             await self._feed.reread()
 
     @property
     def scope(self) -> str:
-        """`""`: the system's."""
+        """`""`, for the system manager."""
         return ""
 
     async def read_unit(self, name: str) -> UnitState:
@@ -133,12 +133,12 @@ class SystemSource:
         return await self._manager().unit_times(name)
 
     async def live_unit(self, name: str) -> LiveUnit:
-        """Return a unit with its relations, for the wait graph."""
+        """Return a unit with its dependencies, for the wait graph."""
         return await live_unit(self._manager().bus, name)
 
     def _manager(self) -> SystemdManager:
         if self._feed is None:
-            raise DisconnectedError("not connected to the system's systemd at the moment")
+            raise DisconnectedError("not connected to the system manager")
         return self._feed.manager
 
     async def _connect(self) -> Bus:

@@ -1,10 +1,9 @@
-"""logind as a source: who is logged in, who lingers, whether the host is shutting down.
+"""The source for logind: sessions, lingering users, shutdown of the host; and the port to set lingering.
 
-Emits SESSIONS (user -> ids of sessions with a person behind them; absent: none), LINGER (user -> True;
-absent: no) and SHUTDOWN, each read afresh after a gap; and is the port to set lingering. Decides nothing.
+Emits SESSIONS (user -> ids of the sessions of a person; absent: none), LINGER (user -> True; absent: no) and SHUTDOWN.
+Each is read again after a gap. Decides nothing.
 
-Lingering is read from the folder of flag files that logind keeps (loginctl(1)), because logind has no signal
-for it.
+Lingering is read from logind's folder of flag files (loginctl(1)), because logind sends no signal for it.
 """
 
 # ruff: noqa: PTH119, PTH120, PTH208  names as strings, like the adapter they are for
@@ -45,17 +44,17 @@ if TYPE_CHECKING:
     from eventd.platform.model_facts import Account
 
 ACTIVATION = 2.5
-"""Seconds for logind to start through bus activation; after that, its absence is a source error."""
+"""Seconds for logind to start by bus activation. After that, its absence is a source error."""
 LOGIND_UNIT = FactKey(PlatformFact.UNIT, "systemd-logind.service")
 LINGER_FOLDER = "/var/lib/systemd/linger"
 _log = logging.getLogger(__name__)
 
 
 class LogindSource:
-    """logind on the system bus. Also `ports.Logins`.
+    """logind on the system bus. Also implements `ports.Logins`.
 
-    `inotify`: the daemon's instance, whose `run` runs beside this one. `address`: as for `SystemSource`. `facts`: where
-    logind's own unit is to be found, for what can be done if logind is not.
+    `inotify`: an instance whose `run` is running. `address`: as for `SystemSource`. `facts`: have the state of logind's
+    unit, from which the remedy follows if logind is unavailable.
     """
 
     def __init__(
@@ -79,10 +78,10 @@ class LogindSource:
         self._sessions: dict[str, frozenset[str]] = {}
         self._logind: Logind | None = None
         self._reading: Callable[[], Awaitable[None]] | None = None
-        """Makes a connected logind read again."""
+        """Reads everything again; None without a connection."""
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Keep the facts current until cancelled; `started` once everything was read for the first time."""
+        """Keep the facts current until cancelled; `started` once everything has been read."""
         first = anyio.Event()
 
         async def session(bus: Bus, ready: Callable[[], None]) -> None:
@@ -95,7 +94,7 @@ class LogindSource:
             try:
                 await _Session(self, bus).run(complete)
             finally:
-                self.disconnected()
+                self.on_disconnected()
 
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._lingering.run)
@@ -104,29 +103,29 @@ class LogindSource:
             task_status.started()
 
     async def reread(self) -> None:
-        """Read everything afresh; without a connection to logind, who lingers: the rest is read when there is one."""
+        """Read everything again. Without a connection to logind only who lingers; the rest when there is one."""
         await self._lingering.scan()
         if self._reading is not None:
             await self._reading()
 
     async def set_linger(self, user: Account, enable: bool, *, timeout: float) -> None:  # noqa: FBT001
-        """SetUserLinger; returns when logind has answered and the LINGER fact is set."""
+        """See `ports.Logins`."""
         if self._logind is None:
-            raise DisconnectedError("not connected to logind at the moment")
+            raise DisconnectedError("not connected to logind")
         await self._logind.set_linger(user.uid, enable=enable, timeout=timeout)
-        # logind has made (or removed) the flag before it answered.
+        # logind has made or removed the flag before it replied.
         await self._lingering.scan()
 
-    def connected(self, logind: Logind, read: Callable[[], Awaitable[None]]) -> None:
-        """Note the connection to logind, and how to read it again."""
+    def on_connected(self, logind: Logind, read: Callable[[], Awaitable[None]]) -> None:
+        """Set the connection to logind, and how to read everything again."""
         self._logind, self._reading = logind, read
 
-    def disconnected(self) -> None:
-        """Note that logind cannot be called at the moment."""
+    def on_disconnected(self) -> None:
+        """Forget the connection: logind cannot be called."""
         self._logind = self._reading = None
 
-    def sessions_read(self, sessions: dict[str, frozenset[str]]) -> None:
-        """Emit what differs from the sessions known so far."""
+    def emit_sessions(self, sessions: dict[str, frozenset[str]]) -> None:
+        """Emit the sessions that differ from those known so far."""
         for user in sorted(self._sessions.keys() | sessions.keys()):
             now = sessions.get(user)
             if now != self._sessions.get(user):
@@ -143,25 +142,25 @@ class LogindSource:
         """Emit an event of logind."""
         self._emit(PlatformOrigin.LOGIND, kind, subject, facts=facts)
 
-    def shutting_down(self, *, start: bool, kind: EventKind = PlatformEvent.SHUTDOWN) -> None:
-        """Emit PrepareForShutdown, or what its property says."""
+    def emit_shutdown(self, *, start: bool, kind: EventKind = PlatformEvent.SHUTDOWN) -> None:
+        """Emit whether the host is shutting down, by PrepareForShutdown or by its property."""
         self.emit(kind, "shutdown", facts=((FactKey(PlatformFact.SHUTDOWN), start),))
 
-    def away(self) -> None:
-        """Note that logind has left the bus: its facts are old, and it cannot be called."""
-        self.disconnected()
+    def on_owner_gone(self) -> None:
+        """Report that logind has left the bus: its facts may be outdated, and it cannot be called."""
+        self.on_disconnected()
         self._error = None
         self.state.lost("owner-changed")
 
     def unavailable(self, error: EventdError) -> None:
-        """Report that logind is unavailable, why, and what fixes it."""
+        """Report that logind is unavailable, with the cause and a remedy."""
         self._error = error
         state = as_unit(self._facts.get(LOGIND_UNIT)) if self._facts is not None else None
         passing = state is not None and state.active is ActiveState.ACTIVATING
-        self.state.trouble(logind_trouble(error, state), passing=passing)
+        self.state.trouble(unavailable_error(error, state), passing=passing)
 
     def _unit_changed(self, _key: FactKey) -> None:
-        """Update the remedy: the state of logind's unit has changed."""
+        """Report again with the new state of logind's unit, from which the remedy follows."""
         if self._error is not None:
             self.unavailable(self._error)
 
@@ -176,8 +175,8 @@ class LogindSource:
             self.unavailable(error)
 
 
-def logind_trouble(error: EventdError, unit: UnitState | None) -> EventdError:
-    """Return why logind is unavailable, and what fixes it. `unit`: its service's state; None: unknown."""
+def unavailable_error(error: EventdError, unit: UnitState | None) -> EventdError:
+    """Return why logind is unavailable, with a remedy. `unit`: the state of its service; None if unknown."""
     load = unit.load if unit is not None else LoadState.LOADED
     active = unit.active if unit is not None else None
     if load is LoadState.MASKED:
@@ -193,7 +192,7 @@ def logind_trouble(error: EventdError, unit: UnitState | None) -> EventdError:
 
 
 class _Session:
-    """logind over one connection: subscribe, read, follow."""
+    """logind over one connection: subscribes, reads, and follows the signals."""
 
     def __init__(self, source: LogindSource, bus: Bus) -> None:
         self._source = source
@@ -218,7 +217,7 @@ class _Session:
         ):
             bus.on(LOGIND, MANAGER, member, "uo", lambda s, kind=kind: source.emit(kind, str(s.body[0])))  # type: ignore[misc]
         bus.on(
-            LOGIND, MANAGER, "PrepareForShutdown", "b", lambda s: source.shutting_down(start=bool(s.body[0]))
+            LOGIND, MANAGER, "PrepareForShutdown", "b", lambda s: source.emit_shutdown(start=bool(s.body[0]))
         )
         await self._logind.attach(self._owner_changed)
         asked = False
@@ -229,7 +228,7 @@ class _Session:
             if not owner and not asked:
                 asked = True
                 await self._activate()
-                continue  # it may be there by now
+                continue  # it may be on the bus by now
             if owner:
                 asked = False
                 try:
@@ -241,10 +240,10 @@ class _Session:
             await self._wake.wait()
 
     async def _activate(self) -> None:
-        """Activate logind once. If that fails, it is reported, and NameOwnerChanged will announce logind.
+        """Activate logind. Report a failure; NameOwnerChanged announces logind later.
 
-        It does not help after a restart of the system's dbus-daemon: logind (257) runs on without a bus
-        until it is restarted, and its unit is active all the time.
+        This does not help after a restart of the system's dbus-daemon: logind (257) runs on without a bus until it is
+        restarted, and its unit is active all the time.
         """
         try:
             await self._logind.activate(timeout=ACTIVATION)
@@ -259,7 +258,7 @@ class _Session:
             self._read = True
             self._sessions_dirty = False
             await self._read_all()
-            self._source.connected(self._logind, self._read_all)
+            self._source.on_connected(self._logind, self._read_all)
             self._source.emit(KernelEvent.READ, LOGIND)
             ready()
         while self._sessions_dirty:
@@ -267,20 +266,20 @@ class _Session:
             await self._read_sessions()
 
     async def _read_all(self) -> None:
-        # The shutdown is applied at its place in the order: a PrepareForShutdown after it is newer.
+        # Applied in the order of messages: a PrepareForShutdown after it is newer.
         await self._logind.preparing_for_shutdown(
-            apply=lambda start: self._source.shutting_down(start=start, kind=KernelEvent.READ)
+            apply=lambda start: self._source.emit_shutdown(start=start, kind=KernelEvent.READ)
         )
         await self._read_sessions()
 
     async def _read_sessions(self) -> None:
-        """One at a time, and a change while this reads sets the dirty flag: an older answer never is the last."""
+        """Read and emit the sessions, one read at a time. A change meanwhile leads to another read."""
         async with self._reading:
             found: dict[str, frozenset[str]] = {}
             for session in await self._logind.sessions():
                 if session.kind in PERSONAL:
                     found[session.user] = found.get(session.user, frozenset()) | {session.id}
-            self._source.sessions_read(found)
+            self._source.emit_sessions(found)
 
     def _session_changed(self, kind: EventKind) -> Callable[[Signal], None]:
         def changed(signal: Signal) -> None:
@@ -292,20 +291,20 @@ class _Session:
 
     def _owner_changed(self, _owner: str) -> None:
         if self._read:
-            self._source.away()
+            self._source.on_owner_gone()
         self._read = False
         self._wake.set()
 
 
 class _Lingering:
-    """The folder of flag files: a file NAME means that NAME lingers."""
+    """The folder of flag files: if there is a file NAME, the user NAME lingers."""
 
     def __init__(self, emit: Emit, inotify: Inotify, folder: str) -> None:
         self._emit = emit
         self._inotify = inotify
         self._folder = folder
         self._watched: Subscription | None = None
-        self._on_the_way: Subscription | None = None
+        self._parent: Subscription | None = None
         self._known: frozenset[str] = frozenset()
         self._scanning = asyncio.Lock()
         self._dirty = asyncio.Event()
@@ -321,13 +320,13 @@ class _Lingering:
                     task_status.started()
                 await self._dirty.wait()
         finally:
-            for subscription in (self._watched, self._on_the_way):
+            for subscription in (self._watched, self._parent):
                 if subscription is not None:
                     self._inotify.cancel(subscription)
-            self._watched = self._on_the_way = None
+            self._watched = self._parent = None
 
     async def scan(self) -> None:
-        """List the folder and emit what differs; one at a time, so that the last listing is the newest."""
+        """List the folder, and emit what differs. One at a time, so that the last listing is the newest."""
         async with self._scanning:
             now = await anyio.to_thread.run_sync(_names, self._folder)
             before, self._known = self._known, now
@@ -340,9 +339,9 @@ class _Lingering:
                 )
 
     def _subscribe(self) -> None:
-        """Before each listing. logind makes the folder with the first user that lingers."""
-        if self._on_the_way is None:
-            self._on_the_way = self._inotify.subscribe(
+        """Subscribe, before each listing. logind makes the folder for the first user that lingers."""
+        if self._parent is None:
+            self._parent = self._inotify.subscribe(
                 os.path.dirname(self._folder), NAMES, self._parent_changed, follow=True
             )
         if self._watched is None:
@@ -350,7 +349,7 @@ class _Lingering:
 
     def _parent_changed(self, change: Change) -> None:
         if change.lost:
-            self._on_the_way = None
+            self._parent = None
         elif change.name == os.path.basename(self._folder):
             self._dirty.set()
 

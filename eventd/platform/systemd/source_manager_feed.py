@@ -1,11 +1,10 @@
-"""One systemd manager, over one connection: subscribe, read, then follow its signals until that is lost.
+"""Follows one systemd manager over one connection: subscribes, reads, and handles signals until the connection is lost.
 
-Used for the system's manager and for every user's. Feeds a `UnitTable`; starts no job, decides nothing.
+Used for the system manager and for every user's. Updates a `UnitTable`; starts no job, decides nothing.
 
-Everything is read again when something may have been missed: at the start, after `Reloading(false)` (unit
-files may say other things now), and when the manager's name changes hands (daemon-reexec; a bus that was
-restarted under it). While it reloads, systemd announces all units as removed and new again; that is no change
-of anything.
+Everything is read again when something may have been missed: at the start, after `Reloading(false)` (unit files may
+have changed), and when the manager's name has a new owner (after daemon-reexec, or a restart of the bus). While it
+reloads, systemd announces all units as removed and as new; these signals are ignored.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
     from eventd.platform.systemd.source_unit_table import UnitTable
 
 _AT_ONCE = 32
-"""Units that are read side by side: enough to hide the round trips, and no flood for the manager."""
+"""How many units are read at once: enough to hide the round trips, and no flood for the manager."""
 _MANY = 64
-"""New units from which on the whole list costs less than a list by names."""
+"""With more new units than this, the whole list costs less than a list by names."""
 
 
 class ManagerFeed:
-    """Keeps `table` current from `bus`, for as long as `run` runs."""
+    """Keeps `table` current while `run` runs."""
 
     def __init__(self, bus: Bus, table: UnitTable) -> None:
         self.manager = SystemdManager(bus, table.scope)
@@ -46,18 +45,16 @@ class ManagerFeed:
         self._read = False
         self._reloading = False
         self._gone: Callable[[], None] = lambda: None
-        # Dictionaries as ordered sets. A unit that changes while it is being read is noted again, and read
-        # once more afterwards: never twice at a time.
+        # Dictionaries as ordered sets. A unit that changes while it is read is added again, and read once more
+        # afterwards: never twice at a time.
         self._dirty: dict[str, None] = {}
         self._new: dict[str, None] = {}
 
     async def run(self, ready: Callable[[], None], gone: Callable[[], None]) -> None:
-        """Follow the manager until the connection is lost; call `ready()` after each complete read.
+        """Follow the manager until the connection is lost. Call `ready()` after each complete read.
 
-        `gone()` is called when the manager leaves the bus: what is known of it is old until the next
-        `ready()`.
-
-        Raises DisconnectedError when it is lost, or the error of a read that failed otherwise.
+        `gone()` is called when the manager leaves the bus: until the next `ready()` its facts may be outdated. Raises
+        DisconnectedError when the connection is lost, or the error of a failed read.
         """
         on = self._bus.on
         self._gone = gone
@@ -80,33 +77,32 @@ class ManagerFeed:
                 try:
                     await self._catch_up(ready)
                 except DisconnectedError:
-                    # The connection is lost, or the manager left in the middle: it will be back under another
-                    # name.
+                    # The connection is lost, or the manager left meanwhile and will be back under another name.
                     if self._bus.closed is not None or self._bus.owner(SYSTEMD) == owner:
                         raise
             await self._wake.wait()  # without an owner: for NameOwnerChanged, or the end
 
     def watch(self, units: frozenset[str]) -> None:
-        """Set the units that are kept in full, and have the new ones read."""
+        """Set the units that are kept in full; the new ones are read soon."""
         self._mark(self._table.watch(units))
 
     async def refresh(self) -> None:
-        """Read all watched units afresh."""
+        """Read all watched units again."""
         await self._read_units(sorted(self._table.watched))
 
     async def reread(self) -> None:
-        """Read all units afresh, also those that are not watched, where these are kept."""
+        """Read all units that are kept again, not only the watched ones."""
         if self._table.everything:
-            await self.manager.list_units(apply=lambda rows: self._table.listed(rows, complete=True))
+            await self.manager.list_units(apply=lambda rows: self._table.apply_listed(rows, complete=True))
         await self.refresh()
 
     async def read(self, name: str) -> None:
-        """Read one watched unit afresh."""
+        """Read one watched unit again."""
         await self._read_unit(name)
 
     async def _catch_up(self, ready: Callable[[], None]) -> None:
         if not self._subscribed:
-            self._subscribed = True  # before the call: a new owner in between takes it back
+            self._subscribed = True  # before the call, since a new owner meanwhile resets it
             await self.manager.subscribe()
         if not self._read:
             self._read = True
@@ -124,9 +120,11 @@ class ManagerFeed:
 
     async def _list_new(self, names: Mapping[str, None]) -> None:
         if len(names) > _MANY:
-            await self.manager.list_units(apply=lambda rows: self._table.listed(rows, complete=True))
+            await self.manager.list_units(apply=lambda rows: self._table.apply_listed(rows, complete=True))
         else:
-            await self.manager.list_named(names, apply=lambda rows: self._table.listed(rows, complete=False))
+            await self.manager.list_named(
+                names, apply=lambda rows: self._table.apply_listed(rows, complete=False)
+            )
 
     async def _read_units(self, names: list[str]) -> None:
         for start in range(0, len(names), _AT_ONCE):
@@ -139,8 +137,8 @@ class ManagerFeed:
 
     async def _read_unit(self, name: str) -> None:
         def apply(path: str, interface: str, properties: Mapping[str, Any]) -> None:
-            self._table.located(name, path)
-            self._table.read(name, interface, properties)
+            self._table.set_path(name, path)
+            self._table.apply_read(name, interface, properties)
 
         await self.manager.read_into(name, apply)
 
@@ -150,8 +148,8 @@ class ManagerFeed:
             self._wake.set()
 
     def _owner_changed(self, owner: str) -> None:
-        # From one owner to the next without "" in between: daemon-reexec. The new one remembers its
-        # subscribers, but what it did before it was on the bus again it has told nobody.
+        # After daemon-reexec one owner may follow the other without "" in between. The new one still has its
+        # subscribers, but what it did before it was back on the bus, it has not announced.
         if self._subscribed:
             self._table.emit(KernelEvent.GAP, SYSTEMD, attributes={"reason": "owner-changed"})
             self._gone()
@@ -165,7 +163,7 @@ class ManagerFeed:
             return
         interface, changed, invalidated = signal.body
         for known in self._table.names(signal.path, name):
-            current = self._table.change(known, interface, changed)
+            current = self._table.apply_change(known, interface, changed)
             if known in self._table.watched:
                 if not current or self._table.stale(known, invalidated):
                     self._mark((known,))
@@ -184,7 +182,7 @@ class ManagerFeed:
             return
         name = unit_of(signal.body[0])
         self._new.pop(name, None)
-        self._table.removed(name)
+        self._table.apply_removed(name)
 
     def _job_new(self, signal: Signal) -> None:
         self._table.emit(PlatformEvent.JOB_NEW, unit_of(signal.body[2]), attributes={"job": signal.body[0]})

@@ -1,12 +1,11 @@
-"""The units of one manager as facts: applies the manager's messages, and emits the changes.
+"""The units of one manager: applies the manager's messages, and emits the changes as facts.
 
-Owns the memory of one scope over all its connections, so that a re-read after a gap knows what vanished. It
-does no I/O and decides nothing; `source_manager_feed` calls it at each message's place in the order of messages,
-which is why no versions or timestamps are compared here: what comes later is newer.
+Owns the units of one scope over all its connections, so that a re-read after a gap finds which units are gone. It does
+no I/O. `source_manager_feed` calls it in the order of messages, so it compares no versions or timestamps: the later
+message is the newer one.
 
-Two depths: units that are *watched* are kept in full; with `everything` all other loaded units are kept as
-well, with the fields of ListUnits only (load, active, sub, job), since those are what signals keep current
-for them too.
+*Watched* units are kept in full. With `everything`, all other loaded units are kept too, but only with the fields of
+ListUnits (load, active, sub, job): signals keep no other fields current for them.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
     from eventd.platform.systemd.adapter_unit_values import ListedUnit
 
 MOST = 20_000
-"""Units of one scope that are kept; a large host has some hundred."""
+"""How many units of one scope are kept. A large host has some hundred."""
 _log = logging.getLogger(__name__)
 _PARTIAL = frozenset({"ActiveState", "SubState", "Job"})
 
 
 class UnitTable:
-    """What is known of one manager's units."""
+    """The known units of one manager."""
 
     def __init__(self, emit: Emit, origin: Origin, scope: str, *, everything: bool) -> None:
         self.origin = origin
@@ -42,17 +41,16 @@ class UnitTable:
         self._emit = emit
         self._watched: frozenset[str] = frozenset()
         self._full: set[str] = set()
-        """Watched units that have been read in full since they are watched."""
+        """The watched units that have been read in full."""
         self._states: dict[str, UnitState] = {}
         self._paths: dict[str, set[str]] = {}
-        """Object path -> watched names. Several, if one is another's alias."""
-        self._located: dict[str, str] = {}
-        """Watched name -> its path, where that is not its own."""
-        self._held: dict[str, dict[str, Any]] = {}
-        """Properties of the type, which systemd sends just before the unit's: folded with them, as one
-        change."""
-        self._full_up = False
-        """That there are too many units has been said."""
+        """Object path -> watched names; several if one is an alias of another."""
+        self._alias_paths: dict[str, str] = {}
+        """Watched name -> its object path, if the name is an alias."""
+        self._type_properties: dict[str, dict[str, Any]] = {}
+        """Properties of a unit's type. systemd sends them just before those of Unit; both are applied as one change."""
+        self._limit_logged = False
+        """Whether the limit of units has been logged."""
 
     @property
     def watched(self) -> frozenset[str]:
@@ -60,11 +58,11 @@ class UnitTable:
         return self._watched
 
     def get(self, name: str) -> UnitState | None:
-        """Return what is known of a unit."""
+        """Return the known state of a unit."""
         return self._states.get(name)
 
     def watch(self, units: frozenset[str]) -> frozenset[str]:
-        """Set the watched units; return those that are to be read for it."""
+        """Set the watched units; return those that have to be read."""
         if units == self._watched:
             return frozenset()
         added, gone = units - self._watched, self._watched - units
@@ -74,46 +72,46 @@ class UnitTable:
         left = {path: names - gone for path, names in self._paths.items()}
         self._paths = {path: names for path, names in left.items() if names}
         for name in gone:
-            self._located.pop(name, None)
-            self._held.pop(name, None)
+            self._alias_paths.pop(name, None)
+            self._type_properties.pop(name, None)
         self._full -= gone
         if not self.everything:
             self._forget(gone, PlatformEvent.UNIT_CHANGED)
         return added
 
     def names(self, path: str, primary: str) -> Iterable[str]:
-        """Names under which the unit at `path` is kept."""
+        """Return the names under which the unit at `path` is kept."""
         watched = self._paths.get(path)
         if self.everything:
             return {primary, *watched} if watched else (primary,)
         return tuple(watched) if watched else ()
 
-    def located(self, name: str, path: str) -> None:
-        """Note the path that a watched name was found at: another than its own if it is an alias.
+    def set_path(self, name: str, path: str) -> None:
+        """Set the object path of a watched name, which is not its own if the name is an alias.
 
-        The last one only: whoever answers may find it at another path each time.
+        Only the last path is kept, since a user's program may answer with another one each time.
         """
         own = unit_path(name)
-        if name not in self._watched or self._located.get(name, own) == path:
+        if name not in self._watched or self._alias_paths.get(name, own) == path:
             return
-        self._leave(name, self._located.pop(name, ""))
+        self._forget_path(name, self._alias_paths.pop(name, ""))
         if path != own:
-            self._located[name] = path
+            self._alias_paths[name] = path
             self._paths.setdefault(path, set()).add(name)
 
-    def _leave(self, name: str, path: str) -> None:
+    def _forget_path(self, name: str, path: str) -> None:
         names = self._paths.get(path, set())
         names.discard(name)
         if not names:
             self._paths.pop(path, None)
 
-    def change(self, name: str, interface: str, properties: Mapping[str, Any]) -> bool:
-        """Fold PropertiesChanged of a unit; return False if it has to be read to know how it is."""
+    def apply_change(self, name: str, interface: str, properties: Mapping[str, Any]) -> bool:
+        """Apply PropertiesChanged of a unit; return False if the unit has to be read to know its state."""
         full = name in self._watched
         state = self._states.get(name)
         if state is None and not full and interface == UNIT and "ActiveState" in properties:
-            # What changes is loaded. A fact at once, for who awaits the job that had it loaded; and asked for
-            # all the same, in case its LoadState is another.
+            # A unit that changes is loaded. It becomes a fact at once, for those who await the job that loaded it. It
+            # is read as well, in case its LoadState is another one.
             loaded = UnitState(name, load=LoadState.LOADED)
             self._set(fold(loaded, {k: v for k, v in properties.items() if k in _PARTIAL}))
             return False
@@ -125,28 +123,28 @@ class UnitTable:
             return True
         if interface != UNIT:
             if interface == type_interface(name):
-                self._held.setdefault(name, {}).update(known(properties))
+                self._type_properties.setdefault(name, {}).update(known(properties))
             return True
-        self._set(fold(state, {**self._held.pop(name, {}), **properties}))
-        # Not loaded and yet changing: it has been loaded since. LoadState and the paths come with no signal.
+        self._set(fold(state, {**self._type_properties.pop(name, {}), **properties}))
+        # If it was not loaded, it has been loaded since. No signal has LoadState and the paths, so read it.
         return state.load is LoadState.LOADED
 
     def stale(self, name: str, invalidated: Iterable[str]) -> bool:
-        """Tell whether one of the invalidated properties matters, so that the unit has to be read."""
+        """Return whether an invalidated property is one of `UnitState`, so that the unit has to be read."""
         return name in self._watched and not FIELDS.isdisjoint(invalidated)
 
-    def read(self, name: str, interface: str, properties: Mapping[str, Any]) -> None:
-        """Fold GetAll of a watched unit: first of its type, then of the unit, which completes it."""
+    def apply_read(self, name: str, interface: str, properties: Mapping[str, Any]) -> None:
+        """Apply GetAll of a watched unit: first that of its type, then that of Unit, which completes it."""
         if name not in self._watched:
             return
         if interface != UNIT:
-            self._held[name] = dict(known(properties))
+            self._type_properties[name] = dict(known(properties))
             return
         self._full.add(name)
-        self._set(fold(UnitState(name), {**self._held.pop(name, {}), **properties}))
+        self._set(fold(UnitState(name), {**self._type_properties.pop(name, {}), **properties}))
 
-    def listed(self, rows: Iterable[ListedUnit], *, complete: bool) -> None:
-        """Take in rows of ListUnits; with `complete`, what is not among them is gone."""
+    def apply_listed(self, rows: Iterable[ListedUnit], *, complete: bool) -> None:
+        """Apply rows of ListUnits. `complete`: units that are not among them are gone."""
         present = set()
         facts: list[tuple[FactKey, FactValue]] = []
         for row in rows:
@@ -163,22 +161,22 @@ class UnitTable:
                 del self._states[name]
                 facts.append((FactKey(PlatformFact.UNIT, name, self.scope), None))
         if facts:
-            # One event for all: a host has hundreds of units, and they did not change just now.
+            # One event for all: a host has hundreds of units, and most have not just changed.
             self.emit(KernelEvent.READ, "units", attributes={"units": len(facts)}, facts=facts)
 
-    def removed(self, name: str) -> None:
-        """Take in UnitRemoved: systemd forgot an inactive unit that nothing refers to.
+    def apply_removed(self, name: str) -> None:
+        """Apply UnitRemoved: systemd has unloaded an inactive unit that nothing refers to.
 
-        A watched one keeps its fact: it was inactive before and is so now, and whether its file is still
-        there was not said. To read it would load it again, and have systemd announce its removal again.
+        A watched unit keeps its fact: it is still inactive, and the signal does not say whether its file still exists.
+        Reading the unit would load it again, and systemd would announce its removal again.
         """
         if name not in self._watched:
             self._forget((name,), PlatformEvent.UNIT_REMOVED)
 
     def clear(self) -> None:
-        """Forget all facts of the scope (what is watched stays so)."""
+        """Remove all facts of the scope. The same units stay watched."""
         self._full.clear()
-        self._held.clear()
+        self._type_properties.clear()
         self._forget(tuple(self._states), PlatformEvent.UNIT_REMOVED)
 
     def emit(
@@ -204,11 +202,11 @@ class UnitTable:
         )
 
     def _has_room(self, name: str) -> bool:
-        """Tell whether a unit can become a fact. What is watched always can."""
+        """Return whether a unit can become a fact. A watched one always can."""
         if name in self._states or name in self._watched or len(self._states) < MOST:
             return True
-        if not self._full_up:
-            self._full_up = True
+        if not self._limit_logged:
+            self._limit_logged = True
             _log.warning(
                 "there are more than %d units%s: not all are tracked",
                 MOST,

@@ -21,7 +21,7 @@ WHOLE = {
     "sources.py": {"supervise", "each.run"},  # starts each source; what all stand on ends the daemon
     # Each ends with the one unit that it reads from, and whoever reads is told how.
     "platform/processes/line_unit.py": {
-        "self._live(self._unit)",
+        "self._run(self._unit)",
         "self._unit.running.wait()",
         "self._ending.wait()",
     },

@@ -109,13 +109,13 @@ def test_a_unit_is_kept_at_one_other_place_only():
     table = UnitTable(Recorder(), PlatformOrigin.USER_MANAGER, "evil", everything=False)
     table.watch(frozenset({"web.service"}))
     for number in range(1000):
-        table.located("web.service", f"/org/freedesktop/systemd1/unit/x{number}")
+        table.set_path("web.service", f"/org/freedesktop/systemd1/unit/x{number}")
     assert len(table._paths) == 2
     assert list(table.names("/org/freedesktop/systemd1/unit/x999", "x")) == ["web.service"]
-    table.located("web.service", unit_path("web.service"))
+    table.set_path("web.service", unit_path("web.service"))
     assert list(table.names(unit_path("web.service"), "x")) == ["web.service"]
     table.watch(frozenset())
-    assert (table._paths, table._located) == ({}, {})
+    assert (table._paths, table._alias_paths) == ({}, {})
 
 
 def test_units_of_one_scope_are_bounded_and_watched_ones_always_kept(monkeypatch, caplog):
@@ -125,7 +125,7 @@ def test_units_of_one_scope_are_bounded_and_watched_ones_always_kept(monkeypatch
     table.watch(frozenset({"wanted.service"}))
     rows = [[f"u{n}.service", "", "loaded", "active", "running", "", "/x", 0, "", "/"] for n in range(50)]
     rows.append(["wanted.service", "", "loaded", "active", "running", "", "/x", 0, "", "/"])
-    table.listed(map(ListedUnit.of, rows), complete=True)
+    table.apply_listed(map(ListedUnit.of, rows), complete=True)
     assert table.get("u9.service") is not None
     assert table.get("u10.service") is None
     assert table.get("wanted.service") is not None
