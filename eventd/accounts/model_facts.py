@@ -1,4 +1,4 @@
-"""Facts about accounts that the workloads do not have any more."""
+"""Facts about accounts that were deleted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class AccountFact(FactKind):
 
 
 def deserted(name: str, uid: int) -> EventdError:
-    """Return what is said of a manager that runs under the uid of an account that was deleted."""
+    """Return the problem of a manager that runs under the uid of a deleted account."""
     unit = f"user@{uid}.service"
     return EventdError(
         f"the account {name} with the uid {uid} was deleted, and {unit} still runs with its processes",

@@ -52,7 +52,7 @@ class Accounts(Protocol):
         ...
 
     async def is_taken(self, uid: int) -> bool:
-        """Tell whether any account has this uid, according to NSS. Raises TemporaryError(reason="nss-failed")."""
+        """Return whether any account has this uid, by NSS. Raises TemporaryError(reason="nss-failed")."""
         ...
 
 

@@ -1,11 +1,11 @@
-"""The DESERTED facts: managers of accounts that were deleted while they ran, as by `userdel --force`.
+"""The DESERTED facts: user managers whose account was deleted while they ran, for instance by `userdel --force`.
 
-The kernel and systemd know uids alone, so `user@UID.service` and its processes run on without an account. If eventd
-then makes the account anew, with another uid, the workload runs twice. The processes are not eventd's to kill: the uid
-may be somebody else's by the next moment. They are named, with what ends them.
+The kernel and systemd only know uids, so `user@UID.service` and its processes run on without an account. If eventd then
+creates the account again, with another uid, the workload runs twice. eventd does not kill these processes, since the
+uid may belong to somebody else at any moment. It names them, with the command that stops them.
 
-Only uids that an account of a workload has had are looked at. NSS is asked in a thread, and only about a manager that
-runs under such a uid while no known account has it.
+Only uids that a workload's account has had count. NSS is queried in a thread, and only about a manager that runs under
+such a uid and that no known account has.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class DesertedManagers:
         self._facts = facts
         self._accounts = accounts
         self._had: dict[int, str] = {}
-        """Whose a uid was, as seen in this life of the daemon; `Accounts.former` has those before."""
+        """Uid -> the account that had it since the daemon started; `Accounts.former` has the earlier ones."""
         self._wake = asyncio.Event()
         facts.watch_all(self._on_fact)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Look now and whenever a manager or an account changes. Raises TemporaryError(reason="nss-failed")."""
+        """Check now and whenever a manager or an account changes. Raises TemporaryError(reason="nss-failed")."""
         await run_on_wake(self._wake, self.reread, task_status)
 
     async def reread(self) -> None:
-        """Look at every manager that runs under the uid of a former account."""
+        """Check every manager that runs under the uid of a former account."""
         found: dict[int, str] = {}
         if up := self._without_account():
             had = {**await self._accounts.former(), **self._had}
@@ -54,7 +54,7 @@ class DesertedManagers:
             self._emit(KernelOrigin.DAEMON, KernelEvent.READ, "former accounts", facts=changed)
 
     def _without_account(self) -> set[int]:
-        """Return the uids of managers that run, except those of known accounts."""
+        """Return the uids of running managers, except those of known accounts."""
         taken = {row.uid for _, row in self._facts.items(PlatformFact.ACCOUNT) if isinstance(row, Account)}
         found = set()
         for key, value in self._facts.items(PlatformFact.UNIT, ""):
@@ -74,7 +74,7 @@ class DesertedManagers:
 
 
 def _uid_of(name: str) -> int | None:
-    """Return the uid of a manager's unit (user@.service(5)); None: it is another unit."""
+    """Return the uid of a manager's unit (user@.service(5)); None for another unit."""
     digits = name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
     is_manager = name.startswith(_PREFIX) and name.endswith(_SUFFIX) and digits.isdecimal()
     return int(digits) if is_manager else None

@@ -1,4 +1,4 @@
-"""The domain managers: what it adds to eventd."""
+"""What the domain `managers` adds to eventd."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from eventd_policies.sources import sources
 
 
 def connect(context: Context) -> Iterable[Source]:
-    """Connect to systemd and logind, and share what everybody needs of the host."""
+    """Connect to systemd and logind, and share the platform's objects."""
     settings, emit = context.settings, context.emit
     inotify, guarded = context.share(Inotify, Inotify()), context.share(GuardedInotify, GuardedInotify())
     system = SystemSource(emit, address=settings.dbus.system, watch=frozenset({LOGIND_UNIT.name}))

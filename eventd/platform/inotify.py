@@ -269,7 +269,7 @@ def _inotify_error(error: OSError, what: str) -> EventdError:
 
 
 class GuardedInotify(Inotify):
-    """The instance for places that others may write: what is noisy there is muted, and nobody else's watch suffers."""
+    """The instance for folders that others can write: a noisy folder is muted, and does not affect the others."""
 
     def __init__(self) -> None:
         super().__init__(guarded=True)

@@ -1,4 +1,4 @@
-"""The domain unitfiles: what it adds to eventd."""
+"""What the domain `unitfiles` adds to eventd."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The keys that systemd knows in the unit files that a user manager reads.
 
-Found with `systemd --dump-configuration-items` of systemd 257 (Debian 13), with old spellings. systemd ignores a key
-that it does not know, with a line in its journal, so an unknown one is a warning: a newer systemd may know it.
+From `systemd --dump-configuration-items` of systemd 257 (Debian 13), including old spellings. systemd logs and ignores
+an unknown key, so an unknown key is only a warning: a newer systemd may know it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from eventd.waits.adapter_live_graph import LiveGraphReader
 
 
 def connect(context: Context) -> Iterable[Source]:
-    """Share what reads the dependencies of the host's units."""
+    """Share the reader of the host's unit dependencies."""
     context.share(LiveGraphReader, LiveGraphReader(context.facts, context.need(SystemSource).live_unit))
     return ()
 

@@ -20,7 +20,7 @@ async def isolated(
 ) -> None:
     """Run `work()`. Log an exception, and pass it to `failed`.
 
-    `what`: the scope, as the beginning of a sentence.
+    `what`: names the scope, as the beginning of a sentence.
     """
     try:
         await work()
