@@ -15,7 +15,7 @@ from eventd.platform.processes.unit_process import Processes
 from eventd.platform.systemd.ports import Logins, Manager
 from eventd.platform.systemd.source import SystemSource
 from eventd.platform.systemd.source_logind import LOGIND_UNIT, LogindSource
-from eventd.platform.unit_log import Journal
+from eventd.platform.unit_log import JournalReader
 from eventd_policies.sources import sources
 
 
@@ -35,7 +35,7 @@ def connect(context: Context) -> Iterable[Source]:
     context.share(Manager, system)
     context.share(Logins, logind)
     context.share(Processes, Processes(system=settings.dbus.system, user=settings.dbus.user))
-    context.share(UnitLog, Journal())
+    context.share(UnitLog, JournalReader())
     context.share(ports.HostLock, HostLock(f"{settings.paths.runtime}/lock"))
     return (
         Source("inotify", inotify.run, vital=True),

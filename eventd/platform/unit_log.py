@@ -31,8 +31,8 @@ _OUTPUT_LIMIT = 4 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
-class Journal:
-    """The `UnitLog` port. `timeout`: seconds that one journalctl may take."""
+class JournalReader:
+    """The `UnitLog` port, on the journal. `timeout`: seconds for one journalctl."""
 
     def __init__(self, *, command: str = "journalctl", timeout: float = 10.0) -> None:
         self._command = command

@@ -296,12 +296,12 @@ def test_the_journal_of_a_failing_user_unit(machine: Machine, web: dict[str, Any
     lines, other = python(
         machine,
         f"""
-        from eventd.platform.unit_log import Journal
+        from eventd.platform.unit_log import JournalReader
         from eventd.platform.model_facts import Account
         async def main():
             web = Account("web", {web["uid"]}, {web["uid"]}, "/")
             other = Account("x", {web["uid"]} + 1, 1, "/")
-            journal = Journal()
+            journal = JournalReader()
             return [
                 list(await journal.tail(web, "fails.service", lines=20, invocation={invocation!r})),
                 list(await journal.tail(other, "fails.service", lines=20)),

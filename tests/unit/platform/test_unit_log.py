@@ -1,4 +1,4 @@
-"""Journal lines of a failing unit: the matches, every form of MESSAGE, and a journal that cannot be read."""
+"""JournalReader lines of a failing unit: the matches, every form of MESSAGE, and a journal that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventd.platform.model_facts import Account
-from eventd.platform.unit_log import Journal, matches, message
+from eventd.platform.unit_log import JournalReader, matches, message
 from tests.processes import script
 
 WEB = Account("web", 1001, 1001, "/home/web")
@@ -63,7 +63,7 @@ async def test_the_lines_come_in_order_and_bounded(tmp_path: Path):
     """Journalctl is asked for a bounded number of lines, and its output is returned oldest first."""
     says = """echo '{"MESSAGE":"one"}'; echo '{}'; echo '{"MESSAGE":"two"}'"""
     command = script(tmp_path / "journalctl", f'echo "$@" > {tmp_path}/arguments; {says}')
-    assert list(await Journal(command=command).tail(WEB, "web.service", lines=10_000)) == ["one", "two"]
+    assert list(await JournalReader(command=command).tail(WEB, "web.service", lines=10_000)) == ["one", "two"]
     arguments = (tmp_path / "arguments").read_text()
     assert "--lines=200" in arguments
     assert "--no-pager" in arguments
@@ -74,7 +74,7 @@ async def test_podmans_events_take_no_place_of_what_the_unit_said(tmp_path: Path
     event = """'{"MESSAGE":"create","PODMAN_EVENT":"create"}'"""
     says = f"""for n in 1 2 3; do echo "{{\\"MESSAGE\\":\\"$n\\"}}"; echo {event}; done"""
     command = script(tmp_path / "journalctl", f'echo "$@" > {tmp_path}/arguments; {says}')
-    assert list(await Journal(command=command).tail(WEB, "web.service", lines=2)) == ["2", "3"]
+    assert list(await JournalReader(command=command).tail(WEB, "web.service", lines=2)) == ["2", "3"]
     assert "--lines=6" in (tmp_path / "arguments").read_text()
 
 
@@ -84,6 +84,6 @@ async def test_an_unreadable_journal_gives_no_lines_and_says_why(
 ):
     """A journalctl that fails or hangs costs the report its lines, not the run, and is logged."""
     with caplog.at_level(logging.WARNING):
-        journal = Journal(command=script(tmp_path / "journalctl", body), timeout=0.2)
+        journal = JournalReader(command=script(tmp_path / "journalctl", body), timeout=0.2)
         assert list(await journal.tail(None, "x.service", lines=5)) == []
     assert "no journal lines of x.service" in caplog.text
