@@ -31,9 +31,9 @@ async def is_taken(uid: int, look_up: Callable[[int], object] = pwd.getpwuid) ->
     except KeyError:
         return False
     except TimeoutError:
-        said = f"no answer within {TIMEOUT:g} s"
+        why = f"no answer within {TIMEOUT:g} s"
     except OSError as error:
-        said = error.strerror or str(error)
+        why = error.strerror or str(error)
     else:
         return True
-    raise TemporaryError(f"cannot look up the uid {uid}: {said}", reason="nss-failed")
+    raise TemporaryError(f"cannot look up the uid {uid}: {why}", reason="nss-failed")

@@ -10,20 +10,20 @@ from eventd.platform.processes.process import Completed
 
 def refused(completed: Completed, name: str) -> EventdError:
     """Translate an exit status of useradd(8) or usermod(8)."""
-    said = completed.text().rpartition("\n")[2]
-    message = f"{completed.command} {name} failed ({completed.status}): {said}"
+    detail = completed.text().rpartition("\n")[2]
+    message = f"{completed.command} {name} failed ({completed.status}): {detail}"
     match completed.status:
-        case 1 | 10 if "lock" in said and os.statvfs("/etc").f_flag & os.ST_RDONLY:
+        case 1 | 10 if "lock" in detail and os.statvfs("/etc").f_flag & os.ST_RDONLY:
             return TemporaryError(
                 f"{message}: /etc is read-only",
                 reason="read-only",
                 hint="remount the file system read-write; see `mount` and the kernel log",
             )
-        case 1 | 10 if "lock" in said:
+        case 1 | 10 if "lock" in detail:
             return TemporaryError(
                 message, reason="accounts-locked", hint="another program is changing the accounts"
             )
-        case 1 | 10 | 12 if "space" in said:
+        case 1 | 10 | 12 if "space" in detail:
             return TemporaryError(message, reason="disk-full")
         case 3 | 19:  # newer versions of shadow exit with 19 for a bad name, older ones with 3
             return PermanentError(message, reason="invalid-name", hint="see NAME_REGEX and useradd(8)")

@@ -167,21 +167,21 @@ class SystemAccountRemoval:
         await anyio.to_thread.run_sync(_clear_spools, account, abandon_on_cancel=True)
         async with self._writing:
             done = await run([self._userdel, "--", account.name], timeout=timeout)
-        said = done.text().rpartition("\n")[2]
+        detail = done.text().rpartition("\n")[2]
         match done.status:
             case 0 | 6:  # 6: the account does not exist (any more)
                 return
             case 8:
                 raise TemporaryError(
-                    f"{account.name} is in use: {said}", reason="account-busy", hint=f"ps -u {account.name}"
+                    f"{account.name} is in use: {detail}", reason="account-busy", hint=f"ps -u {account.name}"
                 )
-            case 1 | 10 if "lock" in said:
+            case 1 | 10 if "lock" in detail:
                 raise TemporaryError(
-                    said, reason="accounts-locked", hint="another program is changing the accounts"
+                    detail, reason="accounts-locked", hint="another program is changing the accounts"
                 )
             case _:
                 raise PermanentError(
-                    f"userdel {account.name} failed ({done.status}): {said}", reason="account-failed"
+                    f"userdel {account.name} failed ({done.status}): {detail}", reason="account-failed"
                 )
 
     # The methods below run in a worker thread.

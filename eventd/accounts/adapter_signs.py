@@ -53,10 +53,10 @@ class SystemAccountSigns:
         argv = [sys.executable, "-I", "-c", FIND_KEYS, account.home]
         try:
             done = await self._processes.run(AsUser(account), argv, timeout=timeout, output_limit=64 * 1024)
-            said = json.loads(done.require().stdout)
+            found = json.loads(done.require().stdout)
         except (EventdError, ValueError) as error:
             return Signs(password, unknown=str(error))
-        return Signs(password, tuple(map(str, said.get("keys", ()))), str(said.get("unknown", "")))
+        return Signs(password, tuple(map(str, found.get("keys", ()))), str(found.get("unknown", "")))
 
     async def password(self, account: Account) -> Password:
         """Return whether it has a password. Raises TemporaryError(reason="nss-failed") if shadow cannot be read."""

@@ -174,15 +174,15 @@ def headline(record: BootRecord) -> str:
     if at is not None:
         what = "converged" if count else "ready, with no workload to run,"
         who = f" ({all_of})" if count else ""
-        said = f"{record.host} was {what} {seconds(at)} after {since}{who}"
+        sentence = f"{record.host} was {what} {seconds(at)} after {since}{who}"
     else:
         waiting = open_workloads(record)
         names = listed([w.name for w in waiting])
         verb = "has" if len(waiting) == 1 else "have"
-        said = f"{record.host} had not converged {seconds(record.until)} after {since}" + (
+        sentence = f"{record.host} had not converged {seconds(record.until)} after {since}" + (
             f": {names} {verb} not" if waiting else ""
         )
-    return said
+    return sentence
 
 
 def caveat(record: BootRecord) -> str:

@@ -130,12 +130,12 @@ class _Walk:
         match span.kind:
             case SpanKind.VERIFY:
                 by = f", by {listed(workload.expects)}" if workload.expects else ""
-                said = f"{workload.name} is verified{by}"
+                clause = f"{workload.name} is verified{by}"
             case SpanKind.FAILED:
-                said = f"{workload.name} has failed ({span.text}), and is tried again"
+                clause = f"{workload.name} has failed ({span.text}), and is tried again"
             case _:
-                said = _step(workload.name, span.text)
-        return f"{said} (which fails)" if span.failed else said
+                clause = _step(workload.name, span.text)
+        return f"{clause} (which fails)" if span.failed else clause
 
     def _gap(self, workload: WorkloadBoot, begin: float) -> None:
         """Add a hop for a time in which the workload did nothing and nothing was missing."""
@@ -272,7 +272,7 @@ def _step(name: str, text: str) -> str:
 def _merge_short(hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
     """Merge short hops of system units into one, and hops too short to show into their neighbour."""
     total = hops[-1].end if hops else 0.0
-    told: list[Hop] = []
+    merged: list[Hop] = []
     joined: list[Hop] = []
 
     def flush() -> None:
@@ -280,9 +280,9 @@ def _merge_short(hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
             names = list(dict.fromkeys(hop.unit for hop in joined))
             many = f"{len(names)} units, the last of them {names[-1]}"
             what = f"systemd starts {many if len(names) > 1 else names[0]}"
-            told.append(Hop(joined[0].begin, joined[-1].end, "systemd", what))
+            merged.append(Hop(joined[0].begin, joined[-1].end, "systemd", what))
         else:
-            told.extend(replace(hop, subject="systemd") for hop in joined)
+            merged.extend(replace(hop, subject="systemd") for hop in joined)
         joined.clear()
 
     for hop in hops:
@@ -290,10 +290,10 @@ def _merge_short(hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
             joined.append(hop)
         else:
             flush()
-            told.append(hop)
+            merged.append(hop)
     flush()
     kept: list[Hop] = []
-    for hop in told:
+    for hop in merged:
         if kept and hop.seconds < max(0.001, total * 0.0005):
             kept[-1] = replace(kept[-1], end=hop.end)
         else:

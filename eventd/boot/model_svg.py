@@ -177,16 +177,16 @@ class _Picture:
 
     def lines(self) -> Iterator[str]:
         """Yield the file."""
-        said = headline(self.record)
+        title = headline(self.record)
         yield (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{self.height}"'
             f' viewBox="0 0 {WIDTH} {self.height}" role="img" font-size="12"'
             " font-family=\"system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif\">"
         )
-        yield f"<title>{_safe(said)}</title>"
+        yield f"<title>{_safe(title)}</title>"
         yield f"<style>{_STYLE}</style>"
         yield f'<rect class="page" x="0.5" y="0.5" width="{WIDTH - 1}" height="{self.height - 1}" rx="8"/>'
-        yield _text(20, 30, "head", said, WIDTH - 40, size=15)
+        yield _text(20, 30, "head", title, WIDTH - 40, size=15)
         if note := caveat(self.record):
             yield _text(20, 50, "muted", note, WIDTH - 40)
         yield from self._axis()

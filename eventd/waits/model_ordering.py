@@ -64,22 +64,22 @@ def order(draft: Draft, later: UnitSpec, earlier: UnitSpec, relation: Relation, 
 
 def _pulls(draft: Draft, catalogue: Catalogue) -> None:
     """Record which unit pulls in which: ordering cycles matter only within one transaction."""
-    asked: set[str] = set()
+    started: set[str] = set()
     for spec in catalogue.specs.values():
         for relation in spec.others(*STARTING, *INSTALLS):
             other = catalogue.find(relation.other, spec.scope)
             vendor = any(folder in relation.file for folder in VENDOR)
             enabled = relation.other in REACHED and not vendor
             if relation.kind in INSTALLS:
-                asked.add(node_of(spec))
+                started.add(node_of(spec))
             if other is None or (relation.kind in INSTALLS and not enabled):
                 continue
             puller, pulled = (other, spec) if relation.kind in INSTALLS else (spec, other)
             draft.pulls.setdefault(node_of(puller), set()).add(node_of(pulled))
-            asked.add(node_of(pulled))
+            started.add(node_of(pulled))
     for spec in catalogue.specs.values():
         vendor = any(folder in spec.file for folder in VENDOR)
-        if node_of(spec) not in asked and spec.extension != "target" and spec.file and not vendor:
+        if node_of(spec) not in started and spec.extension != "target" and spec.file and not vendor:
             draft.pulls.setdefault(BOOT, set()).add(node_of(spec))
     boot = catalogue.find("default.target") or catalogue.find("graphical.target")
     for target in (boot, catalogue.find("multi-user.target")):

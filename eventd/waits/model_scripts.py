@@ -186,8 +186,8 @@ def _of_line(content: str, file: str, line: int, unit: str, command: Exec) -> It
     for port in _PORT.finditer(content):
         known = True
         yield sign(f"tcp:{port[2]}:{port[3]}")
-    for asked in _SYSTEMCTL.finditer(content):
-        for word in asked[1].split():
+    for units in _SYSTEMCTL.finditer(content):
+        for word in units[1].split():
             if "." in word and unit_is_valid(word):
                 known = True
                 yield sign(f"unit:{word}")

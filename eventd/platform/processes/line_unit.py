@@ -66,12 +66,12 @@ class LineUnit(LineStreams):
 
     async def _run(self, unit: TransientUnit) -> None:
         how = "was ended"
-        asked = asyncio.create_task(self._ending.wait())
+        stop_requested = asyncio.create_task(self._ending.wait())
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await unit.start(self._theirs)
             self._close_theirs()
-            either: set[asyncio.Future[Any]] = {unit.end, asked}
+            either: set[asyncio.Future[Any]] = {unit.end, stop_requested}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if unit.end.done():
                 status = exit_status(self._name, unit.end.result())
@@ -81,7 +81,7 @@ class LineUnit(LineStreams):
         except EventdError as error:
             how = f"cannot run: {error}"
         finally:
-            asked.cancel()
+            stop_requested.cancel()
             with anyio.CancelScope(shield=True):
                 await unit.close()
             self._close_theirs()

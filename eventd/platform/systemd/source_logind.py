@@ -220,17 +220,17 @@ class _Session:
             LOGIND, MANAGER, "PrepareForShutdown", "b", lambda s: source.emit_shutdown(start=bool(s.body[0]))
         )
         await self._logind.attach(self._owner_changed)
-        asked = False
+        activated = False
         while True:
             self._wake.clear()
             bus.raise_if_closed()
             owner = bus.owner(LOGIND)
-            if not owner and not asked:
-                asked = True
+            if not owner and not activated:
+                activated = True
                 await self._activate()
                 continue  # it may be on the bus by now
             if owner:
-                asked = False
+                activated = False
                 try:
                     await self._catch_up(ready)
                 except DisconnectedError:
