@@ -1,8 +1,7 @@
-"""Commands: what the engine is asked to do. Routes, the daemon and whoever drives it ask here.
+"""Commands: the write side of the engine, for routes and the daemon. `eventd.queries` is the read side.
 
-Owns the order of each command: it is written down first, then the event says who asked, then the run is asked for that
-does it. Whoever needs both or neither calls a command whole (`eventd.kernel.whole`), as `eventd.api.following` does.
-What is, `eventd.queries` answers.
+Owns the order within each command: store the request, emit an event that says who asked, then ask for the run that
+carries it out. Callers that need all of it or nothing use `eventd.kernel.whole`, as `eventd.api.following` does.
 """
 
 from __future__ import annotations
@@ -70,11 +69,11 @@ class Commands:
     _problems: Problems
     _now: Callable[[], float]
 
-    # Events and runs, for what no command has a name for
+    # Events and runs, for requests without a command of their own
 
     @property
     def emit(self) -> Callable[..., Event]:
-        """Take in an event (see `eventd.kernel.model.events.Emit`); return it numbered."""
+        """Emit an event (see `eventd.kernel.model.events.Emit`). Returns it with its number."""
         return self._dispatcher.emit
 
     def request(self, trigger: Event | None, *, forced: bool, handle: RunHandle | None = None) -> None:
@@ -82,13 +81,13 @@ class Commands:
         self._loop.request(trigger, forced=forced, handle=handle)
 
     def ask(self, name: str, trigger: Event | None, handle: RunHandle | None = None) -> None:
-        """Ask for a run over one subject, which gets another chance if it gave up."""
+        """Ask for a run over one subject. It is retried even if it was given up."""
         self._loop.ask(name, trigger, handle)
 
     # The repository
 
     def sync(self, handle: RunHandle, *, fetch: bool, wait: bool) -> None:
-        """Ask for a run over everything, after a fetch or with what is there; the host is read afresh for it."""
+        """Ask for a run over everything, after a fetch if `fetch`. All sources read the host again for it."""
         trigger = self._dispatcher.emit(
             KernelOrigin.REQUEST, KernelEvent.SYNC, "eventctl", attributes={"fetch": fetch, "wait": wait}
         )
@@ -98,13 +97,13 @@ class Commands:
             self._fetcher.repair(trigger, handle)
 
     async def preview(self) -> Desired:
-        """Fetch, and return what the new head says; nothing of it becomes active. Raises EventdError."""
+        """Fetch, and return the desired state of the new head without activating it. Raises EventdError."""
         return await self._fetcher.preview()
 
     # Workloads
 
     def restart(self, name: str, handle: RunHandle, *, uid: int, wait: bool) -> None:
-        """Ask for a run in which the units of a workload are restarted and verified."""
+        """Ask for a run that restarts and verifies the units of a workload."""
         trigger = self._dispatcher.emit(
             KernelOrigin.REQUEST,
             WorkloadEvent.RESTART,
@@ -115,7 +114,7 @@ class Commands:
         self._loop.restart(name, trigger, handle)
 
     async def update(self, names: Sequence[str], by: str, handle: RunHandle, *, retry: bool) -> None:
-        """Ask for one run in which the images of some workloads are updated."""
+        """Ask for one run that updates the images of these workloads."""
         for name in names:
             await self._updates.ask(name, by, retry=retry)
         only = names[0] if len(names) == 1 else ""
@@ -125,18 +124,18 @@ class Commands:
         self._loop.ask_all(names, trigger, handle)
 
     async def remove_data(self, name: str, data: RemoveData) -> None:
-        """Say what becomes of the account and the data of a workload that left. Raises PermanentError."""
+        """Delete or keep the account and the data of a workload that left the repository. Raises PermanentError."""
         await self._removals.ask(name, data)
 
     # Overrides
 
     async def suspend(self, name: str, by: str, why: str) -> Suspension:
-        """Leave a workload (empty: all of them) as it is from now on."""
+        """Suspend a workload (empty: the host)."""
         return await self._overrides.suspend(name, by, why)
 
     @wholly
     async def resume(self, name: str, by: str, handle: RunHandle | None = None) -> None:
-        """End the suspension and the rollback of a workload (empty: the suspension of the host), and look at it."""
+        """End the suspension and the rollback of a workload (empty: the suspension of the host), and ask for a run."""
         event = await self._activation.resume(name, by)
         if name:
             self._loop.dirty(name)
@@ -148,11 +147,11 @@ class Commands:
             self._loop.request(event, forced=False, handle=handle)
 
     async def rollback_to(self, name: str, to: str | None, by: str) -> Rollback:
-        """Return the order that puts another revision of a workload in force. Raises PermanentError."""
+        """Return the order to roll a workload back to another revision. Raises PermanentError."""
         return await self._rollbacks.order(name, to, by)
 
     async def roll_back(self, order: Rollback, by: str, handle: RunHandle) -> None:
-        """Put it in force, and ask for the run that does it."""
+        """Store the order, and ask for the run that carries it out."""
         name = order.workload
         await self._rollbacks.roll_back(order)
         trigger = self._dispatcher.emit(
@@ -167,19 +166,19 @@ class Commands:
     # Approvals
 
     async def sign(self, document: bytes, signature: bytes, origin: str) -> Request:
-        """Take in a signature. Raises EventdError: it is refused, and that is recorded."""
+        """Accept a signature. Raises EventdError if it is refused, which is recorded."""
         return await self._approvals.accept(document, signature, origin)
 
     @wholly
     async def reject(self, text: str, by: str) -> Request:
-        """Refuse a request, until its plan changes. Raises PermanentError."""
+        """Reject a request until its plan changes. Raises PermanentError."""
         done = await self._approvals.reject(text, by)
         self._loop.dirty(done.subject)
         return done
 
     @wholly
     async def renew(self, text: str) -> Request:
-        """Open a request again. Raises PermanentError."""
+        """Reopen a request. Raises PermanentError."""
         done = await self._approvals.renew(text)
         self._loop.dirty(done.subject)
         return done
@@ -187,7 +186,7 @@ class Commands:
     # Accounts
 
     async def adopt(self, name: str, uid: int, by: int, handle: RunHandle, *, with_login: bool) -> None:
-        """Hand an account over to eventd; `by`: the uid that asks."""
+        """Hand an account over to eventd. `by`: the uid of the caller."""
         await self._inventory.grant(name, Grant(uid, self._now(), with_login))
         trigger = self._dispatcher.emit(
             KernelOrigin.REQUEST,
@@ -199,21 +198,21 @@ class Commands:
         self._loop.ask(name, trigger, handle)
 
     async def move_aside(self, account: Account) -> Moved:
-        """Stop the units of an account's own files, and move these into a folder of its home."""
+        """Stop the units from an account's own files, and move these files into a folder in its home."""
         return await self._aside.move(account)
 
     async def disown(self, name: str, by: int) -> RunReport:
-        """Give an account back, and return the run that says so. Raises PermanentError, DeadlineError."""
+        """Hand an account back, and return the report of that. Raises PermanentError, DeadlineError."""
         return await self._disowning.disown(name, by)
 
     # The daemon itself
 
     async def acknowledge(self) -> int:
-        """Take the losses of the state file for known; return how many that were."""
+        """Acknowledge the losses of the state file. Return how many there were."""
         return await self._rebuild.acknowledge()
 
     def reload(self, policies: Sequence[Policy], *, concurrency: int, allow: frozenset[str]) -> None:
-        """Take in another configuration, and make the desired state anew: transforms and rules may have changed."""
+        """Apply another configuration, and assemble the desired state again: transforms and rules may have changed."""
         self._judge.reload(policies)
         self._planner.allow(allow)
         self._runs.reload(concurrency)
@@ -223,9 +222,9 @@ class Commands:
         self._loop.request(applied, forced=False)
 
     def refuse_configuration(self, error: EventdError) -> None:
-        """Have it known that a changed configuration is refused, and the one before in force."""
+        """Report that a changed configuration is refused and the previous one stays active."""
         self._problems.configuration(error)
 
     async def drain(self, grace: float) -> None:
-        """Begin no new run, cut short what only waits, and give the current run `grace` seconds to end."""
+        """Begin no new run, interrupt waits, and give the current run `grace` seconds to end."""
         await self._runs.drain(grace)

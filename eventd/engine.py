@@ -1,8 +1,8 @@
-"""The engine: the runtime's parts, put together over one `Host`, and its life from the first read to the drain.
+"""The engine: makes the parts of the runtime over one `Host`, and starts and serves them.
 
-The daemon and the simulator make the same engine over different hosts. Each part is whole when it is made, in this
-order: what is known, what is wanted, what decides, what acts, what runs. At the start: memory, recovery, the facts that
-only memory knows to ask for, the desired state from the disk, and then the first run, with no delay in between.
+The daemon and the simulator make the same engine over different hosts. Each part is complete when it is made. The order
+is: observed state, desired state, decisions, actions, runs. At the start it loads the state file, recovers, reads the
+facts of recorded workloads, loads the last commit from the disk, and begins the first run at once.
 """
 
 from __future__ import annotations
@@ -93,58 +93,58 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Parts:
-    """What the engine is made of besides the host."""
+    """What the engine needs besides the host."""
 
     layout: Layout
     owner_uid: int
     context: SharedContext
-    """What the domains share on this host; the engine shares what is known and wanted before it has them built."""
+    """What the domains share on this host. The engine adds observed and desired state before it builds them."""
     build: Callable[[SharedContext], Built]
-    """Makes the domains' controllers and handlers."""
+    """Makes the controllers and handlers of the domains."""
     policies: Sequence[Policy]
     assemble: Callable[[Tree], Awaitable[Desired]]
     actions: ActionTable
-    """How each action ends in the journal, and what it means for data."""
+    """How a step of each action is settled, and what the action means for data."""
     concurrency: int = 8
     poll: float | None = None
     wall: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
     track: Track | None = None
     wants: Wants = field(default_factory=Wants)
-    """What sources are told of the facts that the active revision needs."""
+    """Tells sources which facts the active revision needs."""
     probe: Callable[[frozenset[Probe]], None] | None = None
-    """Told what has to be probed now, each time that changes."""
+    """Called with the probes that are needed, whenever they change."""
     diagnose: Callable[[Account, EventdError | None], Awaitable[ManagerUnavailableError | None]] | None = None
-    """Says why a user's manager cannot be used; None: errors are reported as they are."""
+    """Returns why a user's manager cannot be used. None: errors are reported as they are."""
     look: Callable[[str], Awaitable[None]] | None = None
-    """Looks for foreign files of one workload, right now."""
+    """Reads the foreign files of one workload now."""
     allow: frozenset[str] = frozenset()
     """Foreign files that an operator accepts."""
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
-    """Who may approve what destroys, and for how long that counts."""
+    """Who may approve destructive actions, and how long an approval is valid."""
     containers: Callable[[Account], Sequence[ObservedContainer]] = lambda _account: ()
-    """Tells the containers of an account, from memory."""
+    """Returns the containers of an account, from memory."""
     reread: Callable[[], Awaitable[None]] = nothing
-    """Has every source read the host afresh."""
+    """Makes every source read the host again."""
     live_graph: ReadLive | None = None
-    """Reads what the host's units wait for; None: only what the repository says is known."""
+    """Reads the dependencies of the host's units. None: only those in the repository are known."""
 
 
 class Engine:
     """See the module."""
 
     def __init__(self, host: Host, inventory: Inventory, dispatcher: Dispatcher, parts: Parts) -> None:
-        """Make everything; nothing runs yet. Sources hold `dispatcher.emit` already."""
+        """Make all parts. Nothing runs yet. Sources already have `dispatcher.emit`."""
         facts, wall, context = dispatcher.facts, parts.wall, parts.context
         self.host, self.dispatcher, self.parts = host, dispatcher, parts
         self.steps: Listeners[[Progress]] = Listeners("a step")
-        """Who is told of each step of a run."""
+        """Notified of each step of a run."""
         self.passes: Listeners[[]] = Listeners("a pass")
-        """Told after each pass, and when a run begins or waits for the host's lock."""
+        """Notified after each pass, and when a run begins or waits for the host's lock."""
         afresh: Listeners[[str]] = Listeners("another content")
         revised: Listeners[[]] = Listeners("another revision")
         forced: Listeners[[]] = Listeners("a run that is asked for")
-        # What is known.
+        # Observed state.
         self.inventory = inventory
         self.owners = owners = Owners(facts, parts.layout)
         self.index = Index(facts, owners.workload_of)
@@ -156,13 +156,13 @@ class Engine:
             Failures(records, FINAL), Holds(records), self.index.wake_on, parts.jitter, judge
         )
         draining = Draining(facts, FactKey(PlatformFact.SHUTDOWN))
-        # What is wanted.
+        # Desired state.
         self.approvals = Approvals(inventory.documents, facts, dispatcher.emit, parts.approvals, wall=wall)
         self.overrides = Overrides(inventory.documents, dispatcher, wall)
         self.loader = Loader(host, parts.assemble, parts.live_graph)
         self.active = active = ActiveRevision(self.overrides)
         interests = Interests(active, self.inventory, self.index, host, parts.wants)
-        # What decides.
+        # Decisions.
         view = View(facts, lambda: self.inventory.records, owners.paths_of)
         planning = Context(parts.layout, parts.owner_uid, allow=parts.allow)
         self.planner = Planner(active, view, judge, self.inventory, facts, retries.failures, planning)
@@ -178,7 +178,7 @@ class Engine:
         built = parts.build(context)
         parts.actions.check(built.handlers)
         self.handlers = built.handlers
-        # What acts.
+        # Actions.
         self.recovery = Recovery(host, self.inventory, facts, dispatcher.emit, parts.actions)
         steps = Steps(inventory.journal, self._detail, self.recovery)
         handlers = diagnosed(built.handlers, parts.diagnose)
@@ -219,7 +219,7 @@ class Engine:
         board = StatusBoard(self.statuses, self.controllers, retries, wall)
         gone = Gone(active, workloads, board, retries.holds, self.alarms, facts)
         revised.subscribe("what is gone", gone.sweep)
-        # What runs.
+        # Runs.
         probing = Probing(parts.probe, active, retries.holds, facts)
 
         def open_transaction(name: str, run: int, interrupt: anyio.Event, progress: Tell) -> Transaction:
@@ -273,7 +273,7 @@ class Engine:
             _updates=self.updates, _images=images, _approvals=self.approvals, _rebuild=self.rebuild,
             _recovery=self.recovery,
         )  # fmt: skip
-        """What is asked of it."""
+        """The read side."""
         self.commands = Commands(
             _host=host, _dispatcher=dispatcher, _loop=self.loop, _runs=self.runs, _fetcher=self.fetcher,
             _activation=activation, _overrides=self.overrides, _rollbacks=self.rollbacks, _updates=self.updates,
@@ -281,7 +281,7 @@ class Engine:
             _rebuild=self.rebuild, _disowning=disowning, _aside=self.aside, _planner=self.planner, _judge=judge,
             _problems=problems, _now=wall,
         )  # fmt: skip
-        """What it is asked to do."""
+        """The write side."""
         afresh.subscribe("health", self.wellbeing.forget)
         forced.subscribe("adoption", lambda: forget_stores(facts))
         self.passes.subscribe("probing", probing.refresh)
@@ -292,7 +292,7 @@ class Engine:
         return self.parts.actions.detail(action, seen, self.inventory.records, self.parts.layout)
 
     async def start(self) -> None:
-        """Remember, and begin, for who has nothing to do in between."""
+        """Load the stored state and begin."""
         await self.remember()
         await self.begin()
 
@@ -307,9 +307,9 @@ class Engine:
             await controller.load()
 
     async def begin(self) -> None:
-        """Recover, read what memory says to read, and ask for the first run.
+        """Recover, read the facts of recorded workloads, and ask for the first run.
 
-        The system's units must have been read before. What needs another source that has not been read is held.
+        The system's units must have been read before. What needs another source is held until that has been read.
         """
         self.owners.start()
         self.loop.start()
@@ -319,7 +319,7 @@ class Engine:
         await self.rebuild.workloads(await self.inventory.journal.open_steps())
         for record in self.inventory.records.workloads.values():
             if record.retained:
-                await self.overrides.forget(record.name)  # a crash may have come between the two
+                await self.overrides.forget(record.name)  # needed after a crash between the two writes
         await self.recovery.begin()
         await self.accounts.read(())
         await self.accounts.reconnect()

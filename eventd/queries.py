@@ -1,7 +1,7 @@
-"""Queries: what is asked of the engine. The API, metrics, status files, documents, doctor and the boot log ask here.
+"""Queries: the read side of the engine, for the API, metrics, status files, documents, doctor and the boot log.
 
-Owns no state, and changes none: each answer is read at the moment of the question, from the part that owns it. What is
-done is `eventd.commands`; subscribe to `steps` and `passes` to be notified.
+Owns no state and changes none: each answer is read from the part that owns it. `eventd.commands` is the write side.
+Subscribe to `steps` and `passes` to be notified of changes.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ from eventd.workloads.model_records import Records, StateLoss, WorkloadRecord
 
 @dataclass(slots=True, kw_only=True)
 class Queries:
-    """See the module. Answers are of now; mappings are live views, not to be changed."""
+    """See the module. Mappings are live views, read-only."""
 
     facts: Facts
-    """What is observed. Only sources and controllers write there."""
+    """The observed facts. Only sources and controllers write them."""
     problems: Problems
     """Problems of the host or of a whole run, not of one subject."""
     steps: Listeners[[Progress]]
     """Notified of each step of a run."""
     passes: Listeners[[]]
-    """Told after each pass, and when a run begins or waits for the host's lock."""
+    """Notified after each pass, and when a run begins or waits for the host's lock."""
     statuses: Statuses
     """The status of each subject that has been assessed since the daemon started."""
     now: Callable[[], float]
@@ -98,28 +98,28 @@ class Queries:
         return self._dispatcher.sequence
 
     def events_since(self, sequence: int) -> list[Event]:
-        """Return the kept events after a number."""
+        """Return the kept events after a sequence number."""
         return self._dispatcher.since(sequence)
 
     async def event_after(self, sequence: int) -> None:
-        """Return as soon as there is an event after a number."""
+        """Wait until there is an event after a sequence number."""
         await self._dispatcher.more(sequence)
 
     # What is wanted
 
     @property
     def desired(self) -> Desired | None:
-        """What the repository says, at the commit that is active; None before the first one."""
+        """The desired state at the active commit; None before the first one."""
         return self._active.desired
 
     @property
     def commit(self) -> str:
-        """That commit; empty before the first one."""
+        """The active commit; empty before the first one."""
         return self._active.commit
 
     @property
     def load_error(self) -> EventdError | None:
-        """Why the wanted commit is not active."""
+        """Why the wanted commit could not be activated."""
         return self._activation.error
 
     @property
@@ -129,70 +129,70 @@ class Queries:
 
     @property
     def circular(self) -> Mapping[str, Workload]:
-        """Workloads that are refused because they wait for themselves."""
+        """Workloads that are refused because their waits are circular."""
         return self._active.circular
 
     def workload(self, name: str) -> Workload | None:
-        """Return what is to be made of a workload now: the repository's content, unless an override says otherwise."""
+        """Return the desired state of a workload: the repository's, unless an override applies."""
         return self._active.workload(name)
 
     def gates_of(self, name: str) -> WorkloadGates:
-        """Return the gates of what is to be made of a workload now."""
+        """Return the gates of a workload's desired state, with overrides."""
         return self._active.gates_of(name)
 
     # Overrides
 
     def suspension(self, name: str) -> Suspension | None:
-        """Return the suspension of a workload itself (empty: of the host)."""
+        """Return the suspension of the workload itself (empty name: of the host)."""
         return self._overrides.suspensions.get(name)
 
     def suspension_of(self, name: str) -> Suspension | None:
-        """Return what suspends a workload: its own suspension, or the host's."""
+        """Return the suspension that applies to a workload: its own, or the host's."""
         return self._overrides.suspension_of(name)
 
     def rollback(self, name: str) -> Rollback | None:
-        """Return the rollback that was asked for, also one that counts no more."""
+        """Return the last requested rollback, even if it does not apply any more."""
         return self._overrides.rollbacks.get(name)
 
     def rollback_of(self, name: str) -> Rollback | None:
-        """Return the rollback that is in force for a workload."""
+        """Return the rollback that applies to a workload."""
         return self._overrides.rollback_of(name)
 
     @property
     def rollbacks(self) -> list[Rollback]:
-        """Every rollback that is in force."""
+        """All rollbacks that apply."""
         found = (self.rollback_of(name) for name in self._overrides.rollbacks)
         return [each for each in found if each is not None]
 
-    # What is remembered
+    # Records
 
     @property
     def records(self) -> Records:
-        """What eventd made, and remembers."""
+        """The records of what eventd made."""
         return self._inventory.records
 
     def record(self, name: str) -> WorkloadRecord | None:
-        """Return what is remembered of a workload."""
+        """Return the record of a workload."""
         return self.records.workloads.get(name)
 
     @property
     def removals(self) -> Mapping[str, Removal]:
-        """Workloads that left the repository, or whose data is to go when they do."""
+        """Workloads that left the repository, or whose data is deleted when they do."""
         return self._inventory.removals.rows
 
     @property
     def recovery(self) -> Recovery:
-        """What this start found open, and what was done with it."""
+        """The open steps that this start found, and how they were settled."""
         return self._recovery
 
     @property
     def losses(self) -> Mapping[str, StateLoss]:
-        """Every loss of the state file."""
+        """All losses of the state file."""
         return self._rebuild.losses.rows
 
     @property
     def unacknowledged_losses(self) -> tuple[StateLoss, ...]:
-        """Those that no operator has said to know of."""
+        """The losses that no operator has acknowledged."""
         return self._rebuild.unacknowledged
 
     # Runs
@@ -204,21 +204,21 @@ class Queries:
 
     @property
     def last_run(self) -> RunReport | None:
-        """The run before."""
+        """The last run that ended."""
         return self._runs.last
 
     @property
     def applied_run(self) -> RunReport | None:
-        """The last run that did anything, for the commit that is active."""
+        """The last run that changed anything, at the active commit."""
         return self._runs.applied
 
     async def runs(self, limit: int) -> Sequence[str]:
-        """Return the reports of the latest runs as they were written, the latest first."""
+        """Return the stored reports of the latest runs, newest first."""
         return await self._inventory.journal.runs(limit)
 
     @property
     def is_stopping(self) -> bool:
-        """The daemon drains."""
+        """Whether the daemon drains."""
         return self._runs.is_stopping
 
     @property
@@ -228,7 +228,7 @@ class Queries:
 
     @property
     def coalesced(self) -> int:
-        """Triggers that joined others that were waiting."""
+        """Triggers that were merged with waiting ones."""
         return self._queue.coalesced
 
     @property
@@ -236,17 +236,17 @@ class Queries:
         """Waits for another process's run."""
         return self._host.lock.contended
 
-    # Where subjects stand
+    # The status of subjects
 
     def names(self) -> set[str]:
-        """Return every subject that has something to be said about."""
+        """Return all subjects that have a status."""
         found = set(self.statuses) | set(self.records.workloads)
         if self.desired is not None:
             found |= set(self.desired.workloads) | set(self.desired.refused)
         return found
 
     def workload_names(self) -> set[str]:
-        """Return those of `names` that are workloads, without volumes and other subjects."""
+        """Return the workloads among `names`, without volumes and other subjects."""
         return {name for name in self.names() if is_workload(name)}
 
     def status(self, name: str) -> WorkloadStatus:
@@ -259,15 +259,15 @@ class Queries:
         return WorkloadStatus(WorkloadState.REMOVED if gone else WorkloadState.PENDING)
 
     def hold_of(self, name: str) -> Held | None:
-        """Return what holds a subject."""
+        """Return the hold of a subject."""
         return self._retries.holds.get(name)
 
     def is_retried(self, name: str) -> bool:
-        """Tell whether a timer will bring a retry."""
+        """Return whether a timer will retry the subject."""
         return self._retries.failures.is_waiting(name)
 
     def attempts_of(self, name: str) -> int:
-        """Return how often in a row it was tried and failed; a judgement that fails it is no attempt."""
+        """Return how many attempts failed in a row. A denial by a policy is no attempt."""
         failure = self._retries.failures.get(name)
         return failure.attempts if failure is not None and not failure.report.judged else 0
 
@@ -279,19 +279,19 @@ class Queries:
         return self._planner.context
 
     def observed(self, name: str, workload: Workload | None) -> Observed:
-        """Return a workload as the facts have it now."""
+        """Return the observed state of a workload."""
         return self._planner.view.of(name, workload)
 
     def judge(self, action: Any, sight: Sight) -> Verdict:
-        """Return what the policies say of an action, which is not done."""
+        """Return the verdict of the policies on an action, without carrying it out."""
         return self._planner.judge(action, sight)
 
     def audit(self, name: str) -> Audit:
-        """Hold the units of a workload against what they must be."""
+        """Compare the units of a workload with what they must be."""
         return self._planner.audit(name)
 
     def alarms(self, name: str) -> tuple[Finding, ...]:
-        """Return what the last look found wrong with the units of a workload."""
+        """Return the findings of the last audit of a workload's units."""
         return self._alarms.rows.get(name, ())
 
     def crash_count(self, name: str) -> int:
@@ -299,55 +299,55 @@ class Queries:
         return self._wellbeing.crashes.get(name, 0)
 
     def last_crash(self, name: str) -> Crash | None:
-        """Return the last time that one did."""
+        """Return the last crash of a workload's unit."""
         return self._wellbeing.last.get(name)
 
     # Images
 
     @property
     def images(self) -> Images:
-        """The port that asks podman, and registries, for images and containers."""
+        """The port to podman and registries, for images and containers."""
         return self._host.images
 
     def used_images(self, name: str) -> UsedImages | None:
-        """Return the images that verified revisions of a workload ran."""
+        """Return the images that the verified revisions of a workload used."""
         return self._images.used.get(name)
 
     @property
     def update_results(self) -> Mapping[str, UpdateResult]:
-        """What the last update of each workload came to."""
+        """The result of the last update of each workload."""
         return self._updates.results.rows
 
     def is_updating(self, name: str) -> bool:
-        """Tell whether an update was asked for that has not ended."""
+        """Return whether a requested update has not ended yet."""
         return name in self._updates.rows
 
     # Approvals
 
     @property
     def approvals(self) -> Collection[Request]:
-        """Every request for a signature that is kept."""
+        """All requests for signatures that are kept."""
         return self._approvals.requests.rows.values()
 
     def approval(self, text: str) -> Request:
-        """Return the request with an id, or the beginning of one. Raises PermanentError(reason="no-such-approval")."""
+        """Return the request with this id or prefix of an id. Raises PermanentError(reason="no-such-approval")."""
         return self._approvals.find(text)
 
     @property
     def refused_signatures(self) -> list[Attempt]:
-        """The signatures that were refused, the latest first."""
+        """The refused signatures, newest first."""
         return self._approvals.attempts.latest()
 
     # Accounts
 
     async def account(self, name: str) -> Account | None:
-        """Return an account of this host from NSS, whoever made it."""
+        """Return any account of this host, from NSS."""
         return await self._host.accounts.lookup(name)
 
     async def found_in(self, account: Account, *, timeout: float) -> Finds:
-        """Return what an account has of its own that runs containers. Raises PermanentError(reason="home-unknown")."""
+        """Return what an account itself has that runs containers. Raises PermanentError(reason="home-unknown")."""
         return await self._host.account_inspector.inspect(account, timeout=timeout)
 
     async def measured(self, account: Account, *, timeout: float) -> Measured:
-        """Count what is in the home of an account, as far as that can be done in the time."""
+        """Measure the home of an account, as far as that is possible within `timeout` seconds."""
         return await self._host.removal.measure(account, timeout=timeout)

@@ -72,7 +72,7 @@ class Runs:
     problems: Problems
     """Problems of the host or of a whole run."""
     passes: Listeners[[]]
-    """Told after each pass, and when a run begins or waits for the host's lock."""
+    """Notified after each pass, and when a run begins or waits for the host's lock."""
     watch: RunWatch
     """Notified while a run is on."""
     forget_gone: Callable[[], None]
