@@ -11,7 +11,6 @@ from eventd.workloads.model_actions import OnUser
 class CreateAccount(OnUser):
     """Create the Linux user with home and subordinate ids."""
 
-    workload: str
     why: str = "the account does not exist"
     verb = "create-account"
 
@@ -20,6 +19,5 @@ class CreateAccount(OnUser):
 class CompleteAccount(OnUser):
     """Add subordinate ids (subuid(5)) to an account of eventd's that lacks them for rootless containers."""
 
-    workload: str
     why: str = "it has no subordinate ids"
     verb = "complete-account"

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes
 from eventd.cli.follow import watch
-from eventd.cli.interactive import can_ask
 from eventd.cli.text import clean
 from eventd.client import Client, at
 
@@ -52,7 +51,7 @@ def _move_aside(path: str, arguments: Any, terminal: Terminal) -> None:
 
 def _agreed(found: Json, arguments: Any, terminal: Terminal) -> bool:
     """Ask for confirmation if standard input is a terminal."""
-    if not can_ask(arguments, terminal):
+    if not terminal.can_ask(as_json=arguments.json):
         return False
     said = input(f"Hand the account {clean(found['name'])} over to eventd? [y/N] ")
     return said.strip().lower() in ("y", "yes")

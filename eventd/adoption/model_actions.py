@@ -11,7 +11,6 @@ from eventd.workloads.model_actions import OnUser
 class AdoptAccount(OnUser):
     """Adopt an existing account that root has handed over."""
 
-    workload: str
     uid: int
     why: str = "it was handed over by eventctl adopt"
     verb = "adopt-account"
@@ -21,6 +20,5 @@ class AdoptAccount(OnUser):
 class InspectStore(OnUser):
     """List the podman volumes of an adopted account, before anything is created beside them."""
 
-    workload: str
     why: str = "it may have the volumes of an earlier deployment"
     verb = "inspect-store"

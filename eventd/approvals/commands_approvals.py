@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventd.cli import codes, show
-from eventd.cli.interactive import can_ask
 from eventd.cli.text import ago, clean, duration
 from eventd.client import Client, at
 from eventd.kernel.model.errors import PermanentError
@@ -125,7 +124,7 @@ def _colour(state: str) -> str:
 
 def confirmed(arguments: Any, terminal: Terminal, question: str) -> bool:
     """Ask for confirmation; without a terminal the answer is no, and a script passes --yes."""
-    if not can_ask(arguments, terminal):
+    if not terminal.can_ask(as_json=arguments.json):
         return False
     terminal.err.write(f"{question} [y/N] ")
     terminal.err.flush()

@@ -143,6 +143,13 @@ class Terminal:
         self.err.write(text + "\n")
         self.err.flush()
 
+    def can_ask(self, *, as_json: bool) -> bool:
+        """Return whether a question can be asked; print what to do if not: a script passes --yes."""
+        if as_json or not (sys.stdin.isatty() and self.live):
+            self.notice("eventctl: standard input is not a terminal; pass --yes")
+            return False
+        return True
+
 
 class Block:
     """Lines at the bottom of a terminal that are rewritten in place (ECMA-48: CUU, EL, ED)."""

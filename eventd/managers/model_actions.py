@@ -11,7 +11,6 @@ from eventd.workloads.model_actions import OnUser
 class EnableLinger(OnUser):
     """SetUserLinger(true): the user's manager runs from boot on, without a login."""
 
-    workload: str
     why: str = "the user does not linger"
     verb = "enable-linger"
 
@@ -20,7 +19,6 @@ class EnableLinger(OnUser):
 class DisableLinger(OnUser):
     """SetUserLinger(false)."""
 
-    workload: str
     why: str
     verb = "disable-linger"
 
@@ -29,7 +27,6 @@ class DisableLinger(OnUser):
 class StartManager(OnUser):
     """Start `user@UID.service` and connect to its bus."""
 
-    workload: str
     why: str = "the user's manager is not up"
     verb = "start-manager"
 
@@ -38,7 +35,6 @@ class StartManager(OnUser):
 class StopManager(OnUser):
     """Stop `user@UID.service`."""
 
-    workload: str
     why: str
     verb = "stop-manager"
 
@@ -47,6 +43,5 @@ class StopManager(OnUser):
 class Reload(OnUser):
     """Reload the user's manager (daemon-reload); not needed if the manager started after the last file was written."""
 
-    workload: str
     why: str
     verb = "reload"

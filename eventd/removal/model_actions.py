@@ -11,7 +11,6 @@ from eventd.workloads.model_actions import OnUser
 class Orphan(OnUser):
     """Record that the workload left the repository: its units are gone, its account and data are kept."""
 
-    workload: str
     why: str
     verb = "retain"
 

@@ -12,10 +12,10 @@ from eventd.storage.model_records import VolumeRecord
 from eventd.storage.plan_migration import Step
 
 
+@dataclass(frozen=True, slots=True)
 class _OnVolume:
     """An action on a volume."""
 
-    __slots__ = ()
     workload: str
 
     @property
@@ -28,7 +28,6 @@ class _OnVolume:
 class SealMountPoint(_OnVolume):
     """Create the mount point, sealed so that nothing can be written into it while the disk is away."""
 
-    workload: str
     path: str
     why: str = "nothing must be written there while the disk is away"
     verb = "seal-mount-point"
@@ -38,7 +37,6 @@ class SealMountPoint(_OnVolume):
 class UnsealMountPoint(_OnVolume):
     """Remove a sealed mount point: its volume left the manifest, and nothing is mounted there."""
 
-    workload: str
     path: str
     why: str = "its volume left storage.toml"
     verb = "unseal-mount-point"
@@ -48,7 +46,6 @@ class UnsealMountPoint(_OnVolume):
 class MountVolume(_OnVolume):
     """Mount the device by a mount unit, then check that it is the right one."""
 
-    workload: str
     volume: Volume
     uids: tuple[int, ...]
     """Uids of its users: their managers stop before it is unmounted at shutdown."""
@@ -62,7 +59,6 @@ class MountVolume(_OnVolume):
 class UnmountVolume(_OnVolume):
     """Stop the mount unit."""
 
-    workload: str
     path: str
     lazy: bool
     """Unmount lazily, for a dead disk. Otherwise unmounting fails while it is in use."""
@@ -74,7 +70,6 @@ class UnmountVolume(_OnVolume):
 class ReleaseVolume(_OnVolume):
     """Check that the unmounted file system is open nowhere: then the disk is safe to remove."""
 
-    workload: str
     nodes: tuple[str, ...]
     numbers: tuple[str, ...]
     """`major:minor` of each."""
@@ -86,7 +81,6 @@ class ReleaseVolume(_OnVolume):
 class NoteVolume(_OnVolume):
     """Record the state of the volume, and since when."""
 
-    workload: str
     record: VolumeRecord
     why: str
     verb = "note-volume"
@@ -132,7 +126,6 @@ class StopForVolume:
 class MigrateVolume(_OnVolume):
     """One step of a migration to another disk."""
 
-    workload: str
     to: str
     step: Step
     why: str
@@ -148,7 +141,6 @@ class MigrateVolume(_OnVolume):
 class ForgetData(_OnVolume):
     """Delete the data on the disk that a volume had before it was migrated or decommissioned."""
 
-    workload: str
     id: str
     """`uuid …` of the disk."""
     since: float

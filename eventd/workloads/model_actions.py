@@ -8,10 +8,10 @@ STOP_TIMEOUT = 100.0
 """Seconds to wait for a stop job: systemd kills after DefaultTimeoutStopSec, 90 s by default."""
 
 
+@dataclass(frozen=True, slots=True)
 class OnUser:
     """Changes the workload's user."""
 
-    __slots__ = ()
     workload: str
 
     @property
@@ -20,10 +20,11 @@ class OnUser:
         return self.workload
 
 
+@dataclass(frozen=True, slots=True)
 class OnUnit:
     """Changes a unit."""
 
-    __slots__ = ()
+    workload: str
     unit: str
 
     @property
@@ -36,8 +37,6 @@ class OnUnit:
 class StopUnit(OnUnit):
     """Stop a unit that is no longer wanted."""
 
-    workload: str
-    unit: str
     why: str
     timeout: float
     verb = "stop-unit"
@@ -47,8 +46,6 @@ class StopUnit(OnUnit):
 class StartUnit(OnUnit):
     """Start a unit and await its job."""
 
-    workload: str
-    unit: str
     digest: str
     why: str
     timeout: float
@@ -68,8 +65,6 @@ class StartAgain(StartUnit):
 class RestartUnit(OnUnit):
     """Restart a unit whose content changed, unless it has been started since the reload."""
 
-    workload: str
-    unit: str
     digest: str
     why: str
     timeout: float
@@ -82,8 +77,6 @@ class RestartUnit(OnUnit):
 class RecordFiles(OnUnit):
     """Record the contents of the host's files for a unit that eventd did not start, or started without knowing them."""
 
-    workload: str
-    unit: str
     files: tuple[tuple[str, str], ...]
     """Path and keyed digest."""
     why: str
