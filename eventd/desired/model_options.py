@@ -15,6 +15,7 @@ from eventd.desired.model import OnChange, OnFailure, OnUnhealthy, RemoveData, W
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
 from eventd.kernel.model.durations import parse_duration
 from eventd.kernel.model.located import Located
+from eventd.kernel.model.names import user_problem
 from eventd.kernel.model.toml_table import Table as _Table
 from eventd.kernel.model.toml_table import choice as _choice
 from eventd.kernel.model.toml_table import load_table as _load
@@ -129,6 +130,9 @@ def _read_options(table: _Table, base: Options) -> tuple[Options, tuple[Diagnost
         explicit = True
     if (text := _text(table, "renamed_from", found)) is not None:
         values["renamed_from"] = text
+        if text.text and (problem := user_problem(text.text)):
+            hint = 'write the earlier name of this workload, or "" for a new one'
+            found.append(table.error("bad-value", problem[1], "renamed_from", hint=hint))
     if (texts := _texts(table, "manual", found)) is not None:
         manual = texts
         values["manual"] = frozenset(each.text for each in texts)

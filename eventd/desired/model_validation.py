@@ -16,7 +16,7 @@ from eventd.desired.model_systemd_settings import systemd_settings
 from eventd.desired.model_units import made_units, triggered_by
 from eventd.kernel.model.diagnostics import Diagnostic, Severity
 from eventd.kernel.model.located import Located
-from eventd.kernel.model.names import did_you_mean
+from eventd.kernel.model.names import did_you_mean, nearest
 from eventd.unitfiles.model import LineKind, UnitFile
 from eventd.unitfiles.model_companions import COMPANIONS
 from eventd.unitfiles.model_quadlet import (
@@ -182,8 +182,11 @@ def _paths(content: Content, part: Part, unit: UnitFile) -> Iterator[Diagnostic]
             yield use.line.error("escaping-path", message, "name a path below it, or an absolute one")
         elif use.path != "." and not use.optional and use.path not in data:
             if not any(name.startswith(f"{use.path}/") for name in (*data, *content.parts)):
-                hint = did_you_mean(use.path, data) if data else f"add {use.path} to the workload"
-                yield use.line.error("missing-file", f"there is no {use.path} in this workload", hint)
+                near, add = nearest(use.path, data), f"add {use.path} to the workload"
+                if use.line.key == "Volume":
+                    add += "; for what the container writes, use a named volume or an absolute path"
+                message = f"there is no file or folder {use.path} in this workload"
+                yield use.line.error("missing-file", message, f"did you mean {near}?" if near else add)
 
 
 def _glued(unit: UnitFile) -> Iterator[Diagnostic]:

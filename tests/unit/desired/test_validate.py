@@ -62,6 +62,8 @@ REFUSALS: list[tuple[str, dict[str, str | bytes], str, int, str]] = [
     ("escaping-path", {"a.kube": "[Kube]\nYaml=../k.yaml\n"}, "a.kube", 2, "outside"),
     ("missing-file", {"a.container": OK + "EnvironmentFile=./x.emv\n", "x.env": "A=1\n"}, "a.container", 3, "did you mean x.env?"),
     ("missing-file", {"a.container": OK + "Volume=./conf:/conf\n"}, "a.container", 3, "add conf"),
+    ("missing-file", {"a.container": OK + "Volume=./data:/data\n", "x.env": ""}, "a.container", 3, "use a named volume"),
+    ("bad-value", {"a.container": OK, "workload.toml": 'renamed_from = "../x"\n'}, "workload.toml", 1, "the earlier name"),
     ("missing-file", {"a.kube": "[Kube]\nYaml=k.yaml\n"}, "a.kube", 2, "add k.yaml"),
     ("root-only-setting", {"a.container": OK + "[Service]\nUser=me\n"}, "a.container", 4, "user manager"),
     ("root-only-setting", {"a.service": "[Service]\nExecStart=/bin/true\nDynamicUser=yes\n"}, "a.service", 3, "create users"),
