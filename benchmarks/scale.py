@@ -71,7 +71,7 @@ async def _looking(found: Table, size: int) -> None:
         began = time.perf_counter()
         if await engine.runs.run(Batch(everything=True)) is not None:
             raise RuntimeError("there was something to do")
-        found.add(row, "look at everything", time.perf_counter() - began)
+        found.add(row, "check everything", time.perf_counter() - began)
     looked = asyncio.Event()
     engine.passes.subscribe("test", looked.set)
     for number in range(TIMES):

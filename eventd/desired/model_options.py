@@ -184,7 +184,8 @@ def _update(table: _Table, found: list[Diagnostic]) -> dict[str, Any]:
         if place.text and (problem := calendar_problem(place.text)):
             hint = 'write "Mon 04:00" or "daily"; systemd.time(7), "Calendar Events"'
             found.append(table.error("bad-value", problem, "schedule", hint=hint))
-        values["update_schedule"] = place.text
+        else:
+            values["update_schedule"] = place.text
     if "hold" in table.data:
         if isinstance(table.data["hold"], bool):
             values["update_hold"] = table.data["hold"]
