@@ -141,7 +141,7 @@ class Engine:
         """Notified of each step of a run."""
         self.passes: Listeners[[]] = Listeners("a pass")
         """Notified after each pass, and when a run begins or waits for the host's lock."""
-        afresh: Listeners[[str]] = Listeners("another content")
+        content_changed: Listeners[[str]] = Listeners("changed content")
         revised: Listeners[[]] = Listeners("another revision")
         forced: Listeners[[]] = Listeners("a run that is asked for")
         # Observed state.
@@ -205,7 +205,7 @@ class Engine:
             interests,
             retries,
             participants,
-            afresh,
+            content_changed,
             revised,
         )
         self.rollbacks = RollbackController(
@@ -282,7 +282,7 @@ class Engine:
             _problems=problems, _now=wall,
         )  # fmt: skip
         """The write side."""
-        afresh.subscribe("health", self.wellbeing.forget)
+        content_changed.subscribe("health", self.wellbeing.forget)
         forced.subscribe("adoption", lambda: forget_stores(facts))
         self.passes.subscribe("probing", probing.refresh)
         dispatcher.subscribe("the fetcher", self._on_event)

@@ -1,4 +1,4 @@
-"""Starts the sources of all domains, and has them read the host afresh."""
+"""Starts the sources of all domains, and makes them read the host again."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Activation:
     interests: Interests
     retries: RetryState
     participants: Sequence[Participant]
-    afresh: Listeners[[str]]
+    content_changed: Listeners[[str]]
     """Called for each workload whose content has changed."""
     revised: Listeners[[]]
     """Told when another revision is active, after all participants."""
@@ -156,5 +156,5 @@ class Activation:
     def _begin_afresh(self, name: str) -> None:
         """Forget the failures and waits of the previous content."""
         self.retries.forget(name)
-        self.afresh(name)
+        self.content_changed(name)
         self.interests.watch(name)

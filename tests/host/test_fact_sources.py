@@ -288,7 +288,7 @@ def test_a_storm_of_events_that_change_nothing_is_silent(facts: Facts, bay: Bay)
 
 
 def test_dropped_events_are_noticed(machine: Machine) -> None:
-    """A receive buffer that overflows (ENOBUFS) is an error with a name, on which all is read afresh."""
+    """A receive buffer that overflows (ENOBUFS) is an error with a name, after which everything is read again."""
     found = python(
         machine,
         """

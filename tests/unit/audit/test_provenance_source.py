@@ -42,7 +42,7 @@ def emit(tmp_path: Path) -> Recorder:
 
 @pytest.fixture
 def refreshed() -> asyncio.Event:
-    """Set when the units are read afresh."""
+    """Set when the units are read again."""
     return asyncio.Event()
 
 

@@ -35,7 +35,7 @@ from tests.unit.kernel.recorder import Recorder
 from tests.unit.mounts.test_udev import UUID, FakeMonitor, block
 
 NOT_READ = {"inotify", "guarded-inotify", "kernel-errors", "probes"}
-"""Sources that are not read afresh: they keep no fact of the host's by signals (docs: lost-signals.md)."""
+"""Sources that are not read again: they keep no fact of the host by signals (docs: lost-signals.md)."""
 
 
 class Stub:
