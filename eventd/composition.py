@@ -24,6 +24,7 @@ from eventd.configured import (
     approval_rules,
     layout_of,
     make_folders,
+    own_accounts,
     rules_of,
 )
 from eventd.desired.controller_interests import Wants
@@ -41,6 +42,7 @@ from eventd.kernel.model.events import KernelEvent
 from eventd.kernel.ports import HostLock
 from eventd.managers.source_doctor import ManagerDoctor
 from eventd.platform.ports import UnitLog
+from eventd.platform.service_accounts import ServiceAccounts
 from eventd.platform.systemd.ports import Logins, Manager, UserManagers
 from eventd.platform.systemd.source import SystemSource
 from eventd.port_set import Host
@@ -108,11 +110,13 @@ def compose(
     accounts: Accounts | None = None,
     etc: str = "/etc",
     names: Iterable[str] = domains.NAMES,
+    own: ServiceAccounts | None = None,
 ) -> Composition:
     """Build everything; opens the state file, connects to nothing.
 
     `accounts` and `etc` (where their databases are): instead of this system's. The buses of such accounts are
-    taken to be the caller's own. `names`: the domains that there are.
+    taken to be the caller's own. `names`: the domains that there are. `own`: eventd's own accounts; None: the local
+    ones, since nothing may wait for a name service here.
     """
     paths, known = settings.paths, domains.load(names)
     make_folders(settings)
@@ -126,6 +130,7 @@ def compose(
         local=accounts is None,
         etc=etc,
     )
+    own = context.share(ServiceAccounts, own or ServiceAccounts.local(own_accounts(settings)))
     if accounts is not None:
         context.share(Accounts, accounts)
     sources = Sources(known.connect(context))
@@ -155,7 +160,7 @@ def compose(
             assemble=assembler.assemble,
             concurrency=settings.host.concurrency,
             poll=settings.repository.poll,
-            approvals=approval_rules(settings),
+            approvals=approval_rules(settings, own),
             track=context.need(AccountSource).known,
             live_graph=context.need(LiveGraphReader).read,
             wants=Wants(

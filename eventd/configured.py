@@ -7,7 +7,6 @@ to nothing: what it returns goes to the composition root, at the start and at ea
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from eventd.desired.model_host_ports import UNPRIVILEGED
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.located import Located
 from eventd.platform.processes.process import ServiceAccount
+from eventd.platform.service_accounts import ServiceAccounts
 from eventd.repository.adapter_git_command import Credentials
 from eventd.repository.adapter_git_options import GitOptions
 from eventd.settings import Settings
@@ -123,41 +123,44 @@ def make_folders(settings: Settings) -> None:
             ) from error
 
 
-def git_identity(settings: Settings) -> ServiceAccount | None:
+def own_accounts(settings: Settings) -> tuple[str, ...]:
+    """Return the names of eventd's own accounts; none where it does not run as root, which could not use them."""
+    names = (settings.git_account, settings.check_account) if os.geteuid() == 0 else ()
+    return tuple(name for name in names if name)
+
+
+def git_identity(settings: Settings, own: ServiceAccounts) -> ServiceAccount | None:
     """Return the unprivileged account for git; None if eventd itself does not run as root."""
-    return _service_account(settings.git_account, "no-git-account")
+    return _service_account(settings.git_account, own, "no-git-account")
 
 
-def check_identity(settings: Settings) -> ServiceAccount | None:
+def check_identity(settings: Settings, own: ServiceAccounts) -> ServiceAccount | None:
     """Return the unprivileged account for dry runs of the Quadlet generator; None if eventd does not run as root.
 
     Not git's account: a generator that the repository feeds must not be able to change the repository.
     """
-    return _service_account(settings.check_account, "no-check-account")
+    return _service_account(settings.check_account, own, "no-check-account")
 
 
-def _service_account(name: str | None, reason: str) -> ServiceAccount | None:
+def _service_account(name: str | None, own: ServiceAccounts, reason: str) -> ServiceAccount | None:
     if not name or os.geteuid() != 0:
         return None
-    try:
-        row = pwd.getpwnam(name)
-    except KeyError:
+    if (found := own.rows.get(name)) is None:
         raise PermanentError(
             f"the account {name} does not exist",
             reason=reason,
             hint="systemd-sysusers makes it from /usr/lib/sysusers.d/eventd.conf",
-        ) from None
-    groups = os.getgrouplist(row.pw_name, row.pw_gid)
-    return ServiceAccount(row.pw_uid, row.pw_gid, tuple(groups))
+        )
+    return found
 
 
-def approval_rules(settings: Settings) -> ApprovalRules:
+def approval_rules(settings: Settings, own: ServiceAccounts) -> ApprovalRules:
     """Return the rules for approvals on this host."""
     wanted, machine = settings.table(Approvals), _machine_id()
     verify = SshSignatures(
         wanted.allowed_signers,
         revoked=wanted.revoked_keys,
-        account=git_identity(settings),
+        account=git_identity(settings, own),
         runtime=settings.paths.runtime,
         owner=os.geteuid(),
     )
@@ -178,14 +181,14 @@ def _machine_id() -> str:
     return found if len(found) == MACHINE_ID else ""
 
 
-def git_options(settings: Settings) -> GitOptions:
+def git_options(settings: Settings, own: ServiceAccounts) -> GitOptions:
     """Return how the repository is fetched; reads the service's credentials."""
     wanted = settings.repository
     return GitOptions(
         path=settings.paths.git,
         url=wanted.url,
         branch=wanted.branch,
-        account=git_identity(settings),
+        account=git_identity(settings, own),
         runtime=settings.paths.runtime,
         credentials=Credentials.load(os.environ.get("CREDENTIALS_DIRECTORY")),
         require_signed=wanted.require_signed,

@@ -26,7 +26,7 @@ from eventd.api.routing import Api
 from eventd.api.server import Server
 from eventd.compose.settings import Compose
 from eventd.composition import Composition, add_triggers, compose
-from eventd.configured import check_programs, make_folders, protection_of, rules_of
+from eventd.configured import check_programs, make_folders, own_accounts, protection_of, rules_of
 from eventd.doctor import documents as doctor_document
 from eventd.health.source import ContainerHealthSource
 from eventd.kernel.model.errors import DeadlineError, EventdError, PermanentError, TemporaryError
@@ -38,6 +38,7 @@ from eventd.overrides.model import NETWORK
 from eventd.platform.host_lock import HostLock
 from eventd.platform.logging import Redactor, setup
 from eventd.platform.sdnotify import Notifier
+from eventd.platform.service_accounts import look_up
 from eventd.repository.adapter_git import GitRepository
 from eventd.repository.adapter_git_command import Credentials
 from eventd.settings import DEFAULT_PATH, Settings, live_keys, load
@@ -323,7 +324,7 @@ def log_run(report: RunReport) -> None:
             )
 
 
-def main(argv: Sequence[str] | None = None, *, composed: Callable[[Settings], Composition] = compose) -> int:
+def main(argv: Sequence[str] | None = None, *, composed: Callable[..., Composition] = compose) -> int:
     """Entry point of `eventd`; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="eventd",
@@ -379,13 +380,14 @@ def _condemn(settings: Settings, error: EventdError) -> None:
 
 
 async def _run(
-    composed: Callable[[Settings], Composition], settings: Settings, config: str, notifier: Notifier
+    composed: Callable[..., Composition], settings: Settings, config: str, notifier: Notifier
 ) -> None:
     make_folders(settings)
     instance = HostLock(f"{settings.paths.runtime}/instance")
     await take(instance)
     try:
-        daemon = Daemon(composed(settings), config, notifier, instance)
+        own = await look_up(own_accounts(settings))
+        daemon = Daemon(composed(settings, own=own), config, notifier, instance)
         await daemon.run()
     finally:
         if instance.held:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import grp
 import os
+import pwd
 import signal
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,3 +44,31 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+OURS = ("eventd.", "eventd_handlers.", "eventd_policies.")
+LOOK_UPS = (
+    (pwd, ("getpwnam", "getpwuid", "getpwall")),
+    (grp, ("getgrnam", "getgrgid", "getgrall")),
+    (os, ("getgrouplist", "initgroups")),
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_name_service_on_the_loop() -> Iterator[None]:
+    """Whatever of eventd's runs on a loop's thread asks no name service: it would block all else while one hangs."""
+
+    def guarded(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(*arguments: Any) -> Any:
+            caller = sys._getframe(1).f_globals.get("__name__", "")
+            if caller.startswith(OURS) and asyncio._get_running_loop() is not None:
+                raise AssertionError(f"{caller} calls {name} on the loop's thread")
+            return real(*arguments)
+
+        return ask
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in LOOK_UPS:
+            for name in names:
+                patch.setattr(module, name, guarded(name, getattr(module, name)))
+        yield

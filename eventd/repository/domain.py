@@ -8,6 +8,7 @@ from eventd.configured import git_options
 from eventd.kernel.domain import Context, Domain, Source
 from eventd.platform.inotify import Inotify
 from eventd.platform.processes.unit_process import Processes
+from eventd.platform.service_accounts import ServiceAccounts
 from eventd.repository import routes as routes_sync
 from eventd.repository.adapter_git import GitRepository
 from eventd.repository.documents_metrics import families
@@ -19,7 +20,9 @@ from eventd.repository.source_triggers import PathTriggers
 
 def connect(context: Context) -> Iterable[Source]:
     """Share the repository, and watch the paths that tell of a push."""
-    repository = GitRepository(git_options(context.settings), context.need(Processes))
+    repository = GitRepository(
+        git_options(context.settings, context.need(ServiceAccounts)), context.need(Processes)
+    )
     context.share(GitRepository, repository)
     context.share(Repository, repository)
     triggers = context.share(PathTriggers, PathTriggers(context.need(Inotify), context.emit))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from eventd.configured import check_identity
 from eventd.kernel.domain import Context, Domain, Source
+from eventd.platform.service_accounts import ServiceAccounts
 from eventd.unitfiles.adapter_quadlet_generator import HostQuadletGenerator
 from eventd.unitfiles.ports import QuadletGenerator
 
@@ -13,7 +14,8 @@ from eventd.unitfiles.ports import QuadletGenerator
 def connect(context: Context) -> Iterable[Source]:
     """Share podman's Quadlet generator."""
     settings = context.settings
-    generator = HostQuadletGenerator(generator=settings.paths.generator, identity=check_identity(settings))
+    identity = check_identity(settings, context.need(ServiceAccounts))
+    generator = HostQuadletGenerator(generator=settings.paths.generator, identity=identity)
     context.share(QuadletGenerator, generator)
     return ()
 

@@ -346,8 +346,8 @@ def test_main_tells_the_error_inside_a_group(tmp_path: Path, capsys: pytest.Capt
     path = tmp_path / "eventd.toml"
     path.write_text(CONFIG.format(tmp_path))
 
-    def composed(error: Exception) -> Callable[[Settings], Any]:
-        def compose(_settings: Settings) -> Any:
+    def composed(error: Exception) -> Callable[..., Any]:
+        def compose(_settings: Settings, **_options: object) -> Any:
             raise error
 
         return compose

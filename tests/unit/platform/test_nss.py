@@ -34,7 +34,7 @@ IN_A_THREAD = {
     "eventd/accounts/adapter_removal.py": "likewise",
     "eventd/files/adapter.py": "in the thread that writes",
     "eventd/platform/processes/as_account.py": "in the thread that takes on the rights",
-    "eventd/configured.py": "before the daemon serves: the accounts of its own that sysusers made",
+    "eventd/platform/service_accounts.py": "likewise",
 }
 
 
