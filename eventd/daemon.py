@@ -121,6 +121,7 @@ class Daemon:
                 api, dispatcher = self.settings.api, self.parts.dispatcher
                 await server.listen(stack, api.socket, api.group)
                 await server.listen_webhook(stack, api.webhook_socket, api.webhook_group)
+                group.start_soon(beside, "the groups of the sockets", server.groups.serve)
                 dispatcher.subscribe("the daemon", self._on_event)
                 self.engine.passes.subscribe("sd_notify", self._report)
                 self.notifier.ready("reading the host")

@@ -27,6 +27,7 @@ from eventd.api.loading import until_loaded
 from eventd.api.model_rights import Right, Role, View
 from eventd.api.pace import Pace, metered
 from eventd.api.routing import Api, Needs, Route
+from eventd.api.socket_groups import SocketGroups
 from eventd.api.visit import Visit, enter, enter_listener, pace_of, visit_of
 from eventd.kernel.model.errors import PermanentError
 from eventd.repository import routes as routes_sync
@@ -47,10 +48,12 @@ class Server:
     group: str
     routes: Sequence[Route]
     limiter: ConnectionLimiter = field(init=False)
+    groups: SocketGroups = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the connection limiter."""
+        """Make the connection limiter, and who looks up the groups of the sockets."""
         self.limiter = ConnectionLimiter(self._workload)
+        self.groups = SocketGroups(self.api.nss, self.api.queries.problems.note_names)
 
     def _workload(self, uid: int) -> str:
         queries = self.api.queries
@@ -71,24 +74,36 @@ class Server:
         instance lock has excluded that.
         """
         made = await self._serve(stack, self.app())
-        operators = await self.api.nss.gid(group)
-        self.limiter.note_operators(operators)
-        restricted = 0o600 if operators is None else 0o660  # without the group there are no operators
-        self._open(stack, sockets.beside(path, sockets.ROOT), 0o600, None, enter, made)
-        self._open(stack, sockets.beside(path, sockets.OPERATORS), restricted, operators, enter, made)
-        self._open(stack, path, 0o666, None, enter, made)
+        theirs = sockets.beside(path, sockets.OPERATORS)
+        self._open(stack, sockets.beside(path, sockets.ROOT), 0o600, enter, made, paced=False)
+        self._open(stack, theirs, 0o600, enter, made)  # root's, until the group is known
+        self._open(stack, path, 0o666, enter, made)
+
+        def found(gid: int) -> None:
+            self.limiter.note_operators(gid)
+            _give(theirs, gid)
+
+        await self.groups.resolve(group, found)
 
     async def listen_webhook(self, stack: AsyncExitStack, path: str, group: str) -> None:
         """Open the socket that can only say "pushed", with mode 0660. See `listen`."""
         made = await self._serve(stack, self.webhook_app())
-        self._open(stack, path, 0o660, await self.api.nss.gid(group), enter_listener, made)
+        self._open(stack, path, 0o660, enter_listener, made)
+        await self.groups.resolve(group, lambda gid: _give(path, gid))
 
     def _open(
-        self, stack: AsyncExitStack, path: str, mode: int, group: int | None, entering: _Enter, made: _Make
+        self,
+        stack: AsyncExitStack,
+        path: str,
+        mode: int,
+        entering: _Enter,
+        made: _Make,
+        *,
+        paced: bool = True,
     ) -> None:
         # Root's time is not counted, not even for accepting its connections.
-        pace = Pace(ACCEPTING, BURST) if mode != 0o600 else None
-        listener = Listener(_bind(path, mode, group), lambda who: entering(self.limiter, who, made), pace)
+        pace = Pace(ACCEPTING, BURST) if paced else None
+        listener = Listener(_bind(path, mode), lambda who: entering(self.limiter, who, made), pace)
         stack.callback(listener.close)
 
     async def _serve(self, stack: AsyncExitStack, app: web.Application) -> _Make:
@@ -126,6 +141,8 @@ class Server:
     def _guarded(self, route: Route) -> _Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             asked, visit = route.right_for(request), visit_of(request)
+            if self.groups.pending and visit is not None and visit.use is not None:  # root's role is known
+                await self.groups.ask()
             view = self._view(asked, visit)
             if not self.api.begun.is_set() and (view is None or route.needs is not Needs.NOTHING):
                 await self.api.until_begun()
@@ -169,15 +186,13 @@ async def _one_each(
     return response
 
 
-def _bind(path: str, mode: int, group: int | None) -> socket.socket:
+def _bind(path: str, mode: int) -> socket.socket:
     """Return a bound socket that is never accessible to more callers than intended. Does not block."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old = os.umask(0o777 & ~mode)
     try:
         Path(path).unlink(missing_ok=True)
         sock.bind(path)
-        if os.geteuid() == 0 and group is not None:
-            os.chown(path, 0, group)
     except OSError as error:
         sock.close()
         raise PermanentError(
@@ -186,3 +201,10 @@ def _bind(path: str, mode: int, group: int | None) -> socket.socket:
     finally:
         os.umask(old)
     return sock
+
+
+def _give(path: str, group: int) -> None:
+    """Let a group connect to a socket."""
+    if os.geteuid() == 0:
+        os.chown(path, 0, group)
+    Path(path).chmod(0o660)

@@ -16,6 +16,8 @@ import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
 
+from eventd.kernel.model.errors import TemporaryError
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 TIMEOUT = 5.0
@@ -37,18 +39,29 @@ class Nss:
 
     async def user_name(self, uid: int) -> str | None:
         """Return the name of a user; None if there is none, or NSS does not answer in time."""
-        return await self._look_up(lambda: self._user(uid).pw_name)
+        try:
+            return await self._look_up(lambda: self._user(uid).pw_name, f"the user {uid}")
+        except TemporaryError as error:
+            log.warning("%s", error)
+            return None
 
     async def gid(self, group: str) -> int | None:
-        """Return the id of a group; None as for `user_name`."""
-        return await self._look_up(lambda: self._group(group).gr_gid)
+        """Return the id of a group; None if there is none. Raises TemporaryError(reason="nss-failed")."""
+        return await self._look_up(lambda: self._group(group).gr_gid, f"the group {group}")
 
-    async def _look_up(self, work: Callable[[], T]) -> T | None:
+    async def _look_up(self, work: Callable[[], T], what: str) -> T | None:
         self._limiter = self._limiter or CapacityLimiter(_AT_ONCE)
-        with anyio.move_on_after(TIMEOUT):
-            try:
+        try:
+            with anyio.fail_after(TIMEOUT):
                 return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
-            except (KeyError, OSError):
-                return None
-        log.warning("the name service did not answer within %g s: see nsswitch.conf(5)", TIMEOUT)
-        return None
+        except KeyError:
+            return None
+        except TimeoutError:
+            said = f"the name service did not answer within {TIMEOUT:g} s"
+        except OSError as error:
+            said = error.strerror or str(error)
+        raise TemporaryError(
+            f"cannot look up {what}: {said}",
+            reason="nss-failed",
+            hint="see nsswitch.conf(5), and `getent group`",
+        )

@@ -32,8 +32,14 @@ class Problems:
     """Problems of the daemon itself, by name."""
     locked: EventdError | None = None
     """The holder of the lock that a run waits for, while it does."""
+    names: EventdError | None = None
+    """Why nobody is an operator yet: the name service did not answer."""
     run: EventdError | None = None
     """Why the last run could not start, or could not be stored; cleared by the next one."""
+
+    def note_names(self, error: EventdError | None) -> None:
+        """The name service does not say whose the sockets are, or does by now."""
+        self.names = error
 
     def configuration(self, error: EventdError | None) -> None:
         """Set the error of a refused configuration, while the previous one is active; None: it is accepted."""
@@ -53,7 +59,7 @@ class Problems:
     def all(self) -> list[tuple[str, EventdError]]:
         """Return what keeps changes from being seen, or the configuration from being active."""
         locked = [("run-lock", self.locked)] if self.locked is not None else []
-        return [*locked, *self.sources, *self.own.items(), *self._deserted()]
+        return [*locked, *self.sources, *self.own.items(), *self._beside()]
 
     def general(self) -> str:
         """Return the first problem of the whole host; empty if there is none."""
@@ -62,8 +68,13 @@ class Problems:
     def of_a_run(self) -> str:
         """Return the problem that fails a whole run. Starting sources and managers without an account do not."""
         passing = self.sources.passing
-        beside = {*passing, *(name for name, _ in self._deserted())}
+        beside = {*passing, *(name for name, _ in self._beside())}
         return self._first([row for row in self.all() if row[0] not in beside])
+
+    def _beside(self) -> list[tuple[str, EventdError]]:
+        """Return what no run fails by."""
+        names = [("name-service", self.names)] if self.names is not None else []
+        return [*names, *self._deserted()]
 
     def _deserted(self) -> list[tuple[str, EventdError]]:
         """Return the managers that run without an account. No run fails because of them."""

@@ -9,7 +9,7 @@ from tests.unit.docs.docs_code import product
 
 REASONS = {
     "next(…)": "before a lost source is connected again; it grows, and what is ready is told by the source",
-    "backoff.delay(…)": "before a source that failed is started again",
+    "backoff.delay(…)": "before a failed source is started again, or a silent name service asked again",
     "owed": "a caller's kind has used up its part of the daemon's time",
     "0": "lets others run between the pages of a long answer",
     "SPACING": "the least distance of two looks that events ask for",

@@ -10,6 +10,7 @@ from typing import NoReturn
 import anyio
 import pytest
 
+from eventd.kernel.model.errors import TemporaryError
 from eventd.platform import nss
 from eventd.platform.nss import Nss
 from tests.unit import daemon_code
@@ -93,3 +94,24 @@ async def test_a_server_that_hangs_costs_its_own_answer_alone(
     finally:
         release.set()
     assert "name service did not answer" in caplog.text
+
+
+async def test_a_group_that_is_not_known_is_not_one_that_does_not_exist(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who asks has to ask again."""
+    monkeypatch.setattr(nss, "TIMEOUT", 0.05)
+    release = threading.Event()
+
+    def hang(group: str) -> NoReturn:
+        release.wait(60)
+        raise KeyError(group)
+
+    try:
+        with pytest.raises(
+            TemporaryError, match="the group eventd: the name service did not answer"
+        ) as caught:
+            await Nss(group=hang).gid("eventd")
+        assert caught.value.reason == "nss-failed"
+    finally:
+        release.set()
