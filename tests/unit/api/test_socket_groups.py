@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import stat
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
 import anyio
 
+from eventd import domains
+from eventd.api.model_sockets import OPERATORS, beside
+from eventd.api.routing import Api
+from eventd.api.server import Server
 from eventd.api.socket_groups import PAUSE, SocketGroups
 from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.platform.nss import Nss
+from eventd.status import documents
 from eventd_simulators.virtual_time import run
+from tests.simulated.daemon import Story
 
 
 class Names(Nss):
@@ -17,12 +29,13 @@ class Names(Nss):
         super().__init__()
         self.well = False
         self.asked = 0
+        self.fails_after = 5.0
 
     async def gid(self, group: str) -> int | None:
         """Fail, or say what there is."""
         self.asked += 1
         if not self.well:
-            await anyio.sleep(5)
+            await anyio.sleep(self.fails_after)
             raise TemporaryError(f"cannot look up the group {group}", reason="nss-failed")
         return {"eventd": 77}.get(group)
 
@@ -71,3 +84,38 @@ def test_it_is_tried_again_though_nobody_asks() -> None:
         assert (found, said[-1]) == ([77], None)
 
     run(main())
+
+
+def mode(path: Path) -> int:
+    """Return the permission bits of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_the_status_says_it_and_the_socket_is_opened_to_operators_later(tmp_path: Path) -> None:
+    """Root is served all the while; once the group is known, its members can connect and are operators."""
+    names = Names()
+    names.fails_after = 0.0
+    story = Story()
+    await story.start()
+
+    async def none(*_: Any) -> Any:
+        return []
+
+    identity = documents.Identity("host", "https://forge/repo", "main", time.time())
+    api = Api(story.engine.queries, story.engine.commands, identity, none, lambda _: None, none, nss=names)
+    server = Server(api, "eventd", domains.load().routes)
+    path = str(tmp_path / "eventd.sock")
+    theirs = Path(beside(path, OPERATORS))
+    async with AsyncExitStack() as stack:
+        await server.listen(stack, path, "eventd")
+        assert mode(theirs) == 0o600
+        ((name, error),) = story.engine.queries.problems.all()
+        assert (name, error.reason) == ("name-service", "nss-failed")
+        assert "look up" not in story.engine.queries.problems.of_a_run()
+        names.well = True
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.groups.serve)
+        assert mode(theirs) == 0o660
+        assert server.limiter.operators == 77
+        assert story.engine.queries.problems.all() == []
+    await story.kill()
