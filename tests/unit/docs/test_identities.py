@@ -78,7 +78,7 @@ def modules() -> dict[str, frozenset[str]]:
         (RUN_AS, {"eventd/platform/processes/process.py", "eventd/kernel/model/privileged_names.py"}),
         ({"User=s", "Group=s", "DynamicUser=b"}, {"eventd/platform/processes/unit_rights.py"}),
         # The ids of git's and the checks' accounts, and of nobody else.
-        ({"ServiceAccount()"}, {"eventd/configured.py"}),
+        ({"ServiceAccount()"}, {"eventd/platform/service_accounts.py"}),
     ],
     ids=["switches", "connects", "ends", "system-calls", "starts", "runs-as", "units", "accounts"],
 )
