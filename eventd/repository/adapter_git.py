@@ -19,7 +19,7 @@ from eventd.desired.model import Tree
 from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.repository import model_object_ids as object_ids
 from eventd.repository.adapter_git_command import GitCommand
-from eventd.repository.adapter_git_fetch import BranchFetcher
+from eventd.repository.adapter_git_fetch import BranchFetcher, is_locked, remove_stale_locks
 from eventd.repository.adapter_git_files import TreeReader
 from eventd.repository.adapter_git_folder import make_folder
 from eventd.repository.adapter_git_options import CURRENT, INCOMING, GitOptions
@@ -206,6 +206,10 @@ class GitRepository:
 
     async def _ask(self, git: GitCommand, *arguments: str) -> bytes:
         done = await git.run(*arguments, timeout=self._options.read_timeout)
+        if not done.ok and is_locked(done.text()):
+            # One git of ours writes at a time, and those of a process before this one ended with it.
+            await remove_stale_locks(git)
+            done = await git.run(*arguments, timeout=self._options.read_timeout)
         return done.require(reason="git-failed").stdout
 
     async def _make_repository(self, git: GitCommand) -> None:

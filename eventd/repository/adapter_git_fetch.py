@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eventd.platform.processes.unit_process import Processes
 
 
-# A killed git leaves these behind, and every later git fails on them. None of our other git processes runs now.
+# A killed git leaves these behind, and every later git fails on them.
 _STALE_LOCKS = (
     "HEAD.lock",
     "config.lock",
@@ -28,6 +28,20 @@ _STALE_LOCKS = (
     f"{INCOMING}.lock",
     f"{CURRENT}.lock",
 )
+
+
+def is_locked(said: str) -> bool:
+    """Tell whether git failed on a lock file that is there already."""
+    return ".lock': File exists" in said
+
+
+async def remove_stale_locks(git: GitCommand) -> None:
+    """Remove the locks of a git that was killed. The caller knows that no other git writes here.
+
+    As the account: root must not remove anything in a folder that another account controls.
+    """
+    locks = [f"{git.path}/{name}" for name in _STALE_LOCKS]
+    await process.run(["rm", "-f", "--", *locks], timeout=10, identity=git.account)
 
 
 class BranchFetcher:
@@ -62,10 +76,8 @@ class BranchFetcher:
                 said = done.text()
                 if "couldn't find remote ref" in said:
                     raise await self._branch_missing(git, private)
-            if attempt == 1 and ".lock': File exists" in said:
-                # As the account: root must not remove anything in a folder that another account controls.
-                locks = [f"{git.path}/{name}" for name in _STALE_LOCKS]
-                await process.run(["rm", "-f", "--", *locks], timeout=10, identity=git.account)
+            if attempt == 1 and is_locked(said):
+                await remove_stale_locks(git)
                 continue
             raise self._failed(said)
 

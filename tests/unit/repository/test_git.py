@@ -221,13 +221,14 @@ async def test_signed_without_a_list_is_a_configuration_error(folder: Path, remo
     assert caught.value.reason == "no-allowed-signers"
 
 
-async def test_locks_of_a_killed_git_are_removed(folder: Path, remote: Remote) -> None:
-    """A lock file that a killed fetch left behind does not fail every later one."""
+@pytest.mark.parametrize("ref", ["incoming", "current"])
+async def test_locks_of_a_killed_git_are_removed(folder: Path, remote: Remote, ref: str) -> None:
+    """A lock file that a killed fetch, or a killed update-ref after it, left behind does not fail every later one."""
     remote.commit({"a": b"1"})
     repository = remote.open(folder)
     await repository.fetch()
     commit = remote.commit({"a": b"2"})
-    (folder / "copy/refs/eventd/incoming.lock").touch()
+    (folder / f"copy/refs/eventd/{ref}.lock").touch()
     assert (await repository.fetch()).commit == commit
 
 
