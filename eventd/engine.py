@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,7 +106,6 @@ class Parts:
     """How a step of each action is settled, and what the action means for data."""
     concurrency: int = 8
     poll: float | None = None
-    wall: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
     track: Track | None = None
     wants: Wants = field(default_factory=Wants)
@@ -135,7 +133,7 @@ class Engine:
 
     def __init__(self, host: Host, inventory: Inventory, dispatcher: Dispatcher, parts: Parts) -> None:
         """Make all parts. Nothing runs yet. Sources already have `dispatcher.emit`."""
-        facts, wall, context = dispatcher.facts, parts.wall, parts.context
+        facts, wall, context = dispatcher.facts, parts.context.wall, parts.context
         self.host, self.dispatcher, self.parts = host, dispatcher, parts
         self.steps: Listeners[[Progress]] = Listeners("a step")
         """Notified of each step of a run."""

@@ -23,6 +23,7 @@ from pydantic import (
     create_model,
     field_validator,
 )
+from pydantic_core import ErrorDetails
 
 from eventd import domains
 from eventd.api import model_sockets as sockets
@@ -30,9 +31,8 @@ from eventd.gates import model_predicate_parse as predicates
 from eventd.kernel.model.diagnostics import Diagnostic
 from eventd.kernel.model.errors import EventdError, PermanentError
 from eventd.kernel.model.located import Located
-from eventd.kernel.model.names import did_you_mean
 from eventd.kernel.model.toml_lines import locate
-from eventd.kernel.settings_table import OptionalSeconds, Seconds, Table, seconds
+from eventd.kernel.settings_table import OptionalSeconds, Seconds, Table, mistake, place, seconds
 from eventd.repository.adapter_git_remote import parse_remote
 
 T = TypeVar("T", bound=Table)
@@ -258,18 +258,12 @@ def parse(text: str, name: str, tables: Mapping[str, type[Table]] | None = None)
         raise PermanentError("\n".join(found), reason="bad-configuration") from error
 
 
-def _mistake(whole: type[Settings], name: str, lines: Any, error: Any) -> str:
-    path = tuple(part for part in error["loc"] if isinstance(part, (str, int)))
-    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0)
-    key = ".".join(str(part) for part in path)
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        table: Any = whole
-        for part in path[:-1]:
+def _mistake(
+    whole: type[Settings], name: str, lines: Mapping[tuple[str | int, ...], int], row: ErrorDetails
+) -> str:
+    table: Any = whole
+    if row["type"] == "extra_forbidden":
+        for part in row["loc"][:-1]:
             table = table.model_fields[part].annotation
-        near = did_you_mean(str(path[-1]), list(table.model_fields))
-        message = f"unknown key{': ' + near if near else ''}"
-    elif error["type"] == "missing":
-        message = "required, but missing"
-    place = f"{name}:{line}" if line else name
-    return f"{place}: [{key}] {message}"
+    key = ".".join(str(part) for part in row["loc"])
+    return f"{place(name, row['loc'], lines)}: [{key}] {mistake(row, table)}"

@@ -5,14 +5,11 @@ from __future__ import annotations
 import pwd
 from collections.abc import Callable, Mapping
 
-import anyio
 import anyio.to_thread
 
 from eventd.accounts.adapter_used_ids import UsedIds
 from eventd.kernel.model.errors import TemporaryError
-
-TIMEOUT = 5.0
-"""Seconds for NSS, which may ask a server."""
+from eventd.platform import nss
 
 
 async def former(used: UsedIds) -> Mapping[int, str]:
@@ -25,15 +22,4 @@ async def former(used: UsedIds) -> Mapping[int, str]:
 
 async def is_taken(uid: int, look_up: Callable[[int], object] = pwd.getpwuid) -> bool:
     """Tell whether an account has this uid. Raises TemporaryError(reason="nss-failed")."""
-    try:
-        with anyio.fail_after(TIMEOUT):
-            await anyio.to_thread.run_sync(look_up, uid, abandon_on_cancel=True)
-    except KeyError:
-        return False
-    except TimeoutError:
-        why = f"no answer within {TIMEOUT:g} s"
-    except OSError as error:
-        why = error.strerror or str(error)
-    else:
-        return True
-    raise TemporaryError(f"cannot look up the uid {uid}: {why}", reason="nss-failed")
+    return await nss.ask(lambda: look_up(uid), f"the uid {uid}") is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eventd.kernel.model.errors import EventdError
 from eventd.kernel.model.facts import FactKind
+from eventd.platform.systemd.model_user_manager import manager_unit
 
 
 class AccountFact(FactKind):
@@ -15,7 +16,7 @@ class AccountFact(FactKind):
 
 def deserted(name: str, uid: int) -> EventdError:
     """Return the problem of a manager that runs under the uid of a deleted account."""
-    unit = f"user@{uid}.service"
+    unit = manager_unit(uid)
     return EventdError(
         f"the account {name} with the uid {uid} was deleted, and {unit} still runs with its processes",
         reason="account-deserted",

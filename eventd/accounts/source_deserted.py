@@ -20,9 +20,8 @@ from eventd.accounts.ports import Accounts
 from eventd.kernel.model.events import Emit, KernelEvent, KernelOrigin
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import Account, PlatformFact, unit
+from eventd.platform.systemd.model_user_manager import manager_uid
 from eventd.platform.wake_loop import run_on_wake
-
-_PREFIX, _SUFFIX = "user@", ".service"
 
 
 class DesertedManagers:
@@ -58,7 +57,7 @@ class DesertedManagers:
         taken = {row.uid for _, row in self._facts.items(PlatformFact.ACCOUNT) if isinstance(row, Account)}
         found = set()
         for key, value in self._facts.items(PlatformFact.UNIT, ""):
-            uid, state = _uid_of(key.name), unit(value)
+            uid, state = manager_uid(key.name), unit(value)
             if uid is not None and uid not in taken and state is not None and state.up:
                 found.add(uid)
         return found
@@ -69,12 +68,5 @@ class DesertedManagers:
             if isinstance(account, Account):
                 self._had[account.uid] = account.name
             self._wake.set()
-        elif key.kind is PlatformFact.UNIT and not key.scope and _uid_of(key.name) is not None:
+        elif key.kind is PlatformFact.UNIT and not key.scope and manager_uid(key.name) is not None:
             self._wake.set()
-
-
-def _uid_of(name: str) -> int | None:
-    """Return the uid of a manager's unit (user@.service(5)); None for another unit."""
-    digits = name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
-    is_manager = name.startswith(_PREFIX) and name.endswith(_SUFFIX) and digits.isdecimal()
-    return int(digits) if is_manager else None

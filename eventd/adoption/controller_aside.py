@@ -68,7 +68,7 @@ class MovingAside:
             return moved
 
     async def settle(self) -> None:
-        """Complete what an earlier life began.
+        """Complete what an earlier process began.
 
         What fails is logged and stays recorded: the next request tries it again, and so does the next start.
         """

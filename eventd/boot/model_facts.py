@@ -12,7 +12,7 @@ from eventd.gates.model_predicates import All, Any, Predicate, atoms
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.mounts.model_facts import MountFact
 from eventd.platform.model_facts import Account, PlatformFact
-from eventd.workloads.model_layout import manager_unit
+from eventd.platform.systemd.model_user_manager import manager_unit
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.")
 

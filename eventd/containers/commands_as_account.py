@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from eventd.containers.commands_log_lines import OWN_UNIT
 from eventd.kernel.model.errors import PermanentError
 from eventd.kernel.model.names import did_you_mean, user_problem
+from eventd.platform.systemd.model_user_manager import manager_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +146,7 @@ def environment() -> dict[str, str]:
 
 def need_manager(who: Account) -> None:
     """Raise PermanentError(reason="user-manager-unavailable") if the account's manager does not run."""
-    unit = f"user@{who.uid}.service"
+    unit = manager_unit(who.uid)
     try:
         done = subprocess.run(
             ["systemctl", "is-active", "--quiet", unit], check=False, timeout=30, stdin=subprocess.DEVNULL

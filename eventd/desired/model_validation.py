@@ -76,8 +76,7 @@ def check(
     for part, unit in content.units(FileRole.COMPANION):
         found.extend(_companion(part, unit))
         found.extend(_service(unit, place))
-        if not part.made:  # what it is made from has been checked, with its own place
-            found.extend(systemd_settings(unit))
+        found.extend(systemd_settings(unit))
     found.extend(_container_names(content))
     found.extend(_unit_names(content))
     found.extend(_triggers(content))

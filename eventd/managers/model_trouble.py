@@ -13,8 +13,8 @@ from enum import StrEnum
 from eventd.kernel.model.errors import DeadlineError, EventdError, TemporaryError
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import Account, ActiveState, LoadState, PlatformFact, UnitState
+from eventd.platform.systemd.model_user_manager import manager_unit
 from eventd.workloads.model_facts import WorkloadFact
-from eventd.workloads.model_layout import manager_unit
 
 REASON = "user-manager-unavailable"
 MISBEHAVES = "bus-misbehaves"

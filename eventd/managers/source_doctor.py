@@ -15,7 +15,7 @@ from eventd.kernel.model.facts import FactKey
 from eventd.managers import adapter_evidence
 from eventd.managers.model_trouble import Cause, ManagerUnavailableError, explain
 from eventd.platform.model_facts import PlatformFact, unit
-from eventd.workloads.model_layout import manager_unit
+from eventd.platform.systemd.model_user_manager import manager_unit
 
 if TYPE_CHECKING:
     from eventd.kernel.model.facts import Facts

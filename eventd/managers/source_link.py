@@ -31,11 +31,11 @@ from eventd.platform.inotify import NAMES
 from eventd.platform.model_events import PlatformEvent, PlatformOrigin
 from eventd.platform.model_facts import ActiveState, PlatformFact, unit
 from eventd.platform.reconnect import CONNECT_TIMEOUT, retry_delays, with_connection
+from eventd.platform.systemd.model_user_manager import manager_unit
 from eventd.platform.systemd.source_manager_feed import ManagerFeed
 from eventd.platform.systemd.source_unit_table import UnitTable
 from eventd.workloads.model_events import WorkloadEvent
 from eventd.workloads.model_facts import ManagerState, WorkloadFact
-from eventd.workloads.model_layout import manager_unit
 
 if TYPE_CHECKING:
     from eventd.kernel.model.events import Emit

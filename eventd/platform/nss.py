@@ -25,6 +25,30 @@ TIMEOUT = 5.0
 _AT_ONCE = 2
 
 
+async def ask(
+    work: Callable[[], T],
+    what: str,
+    *,
+    silent: str = "no answer",
+    hint: str = "",
+    limiter: CapacityLimiter | None = None,
+) -> T | None:
+    """Return what `work` finds in NSS, run in a thread; None if it raises KeyError, as for a name that does not exist.
+
+    `what`, `silent`: for the error. Raises TemporaryError(reason="nss-failed") if NSS fails or does not answer in time.
+    """
+    try:
+        with anyio.fail_after(TIMEOUT):
+            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+    except KeyError:
+        return None
+    except TimeoutError:
+        why = f"{silent} within {TIMEOUT:g} s"
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise TemporaryError(f"cannot look up {what}: {why}", reason="nss-failed", hint=hint)
+
+
 class Nss:
     """Looks up users and groups. `user`, `group`: getpwuid and getgrnam; tests replace them."""
 
@@ -51,17 +75,10 @@ class Nss:
 
     async def _look_up(self, work: Callable[[], T], what: str) -> T | None:
         self._limiter = self._limiter or CapacityLimiter(_AT_ONCE)
-        try:
-            with anyio.fail_after(TIMEOUT):
-                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
-        except KeyError:
-            return None
-        except TimeoutError:
-            said = f"the name service did not answer within {TIMEOUT:g} s"
-        except OSError as error:
-            said = error.strerror or str(error)
-        raise TemporaryError(
-            f"cannot look up {what}: {said}",
-            reason="nss-failed",
+        return await ask(
+            work,
+            what,
+            silent="the name service did not answer",
             hint="see nsswitch.conf(5), and `getent group`",
+            limiter=self._limiter,
         )

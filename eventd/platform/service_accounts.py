@@ -10,16 +10,11 @@ import os
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-import anyio
-import anyio.to_thread
-
-from eventd.kernel.model.errors import TemporaryError
+from eventd.platform import nss
 from eventd.platform.processes.process import ServiceAccount
-
-TIMEOUT = 5.0
-"""Seconds for NSS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +30,15 @@ class ServiceAccounts:
         return ServiceAccounts({name: row for name, row in found.items() if row is not None})
 
 
+def _from_nss(name: str) -> ServiceAccount:
+    row = pwd.getpwnam(name)
+    return ServiceAccount(row.pw_uid, row.pw_gid, tuple(os.getgrouplist(row.pw_name, row.pw_gid)))
+
+
 async def look_up(
     names: Iterable[str],
     etc: Path = Path("/etc"),
-    ask: Callable[[str], ServiceAccount | None] | None = None,
+    ask: Callable[[str], ServiceAccount | None] = _from_nss,
 ) -> ServiceAccounts:
     """Return these accounts. Raises TemporaryError(reason="nss-failed"): one is not local, and NSS does not answer."""
     wanted = list(names)
@@ -46,15 +46,8 @@ async def look_up(
     for name in wanted:
         if name in rows:
             continue
-        try:
-            with anyio.fail_after(TIMEOUT):
-                found = await anyio.to_thread.run_sync(ask or _from_nss, name, abandon_on_cancel=True)
-        except TimeoutError:
-            raise TemporaryError(
-                f"cannot look up the account {name}: no answer within {TIMEOUT:g} s",
-                reason="nss-failed",
-                hint=f"getent passwd {name}; see nsswitch.conf(5)",
-            ) from None
+        hint = f"getent passwd {name}; see nsswitch.conf(5)"
+        found = await nss.ask(partial(ask, name), f"the account {name}", hint=hint)
         if found is not None:
             rows[name] = found
     return ServiceAccounts(rows)
@@ -79,11 +72,3 @@ def _rows(path: Path) -> Iterator[list[str]]:
     except FileNotFoundError:
         return
     yield from (line.split(":") for line in text.splitlines())
-
-
-def _from_nss(name: str) -> ServiceAccount | None:
-    try:
-        row = pwd.getpwnam(name)
-    except KeyError:
-        return None
-    return ServiceAccount(row.pw_uid, row.pw_gid, tuple(os.getgrouplist(row.pw_name, row.pw_gid)))

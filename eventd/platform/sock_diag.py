@@ -17,6 +17,7 @@ from typing import NamedTuple
 import anyio
 
 from eventd.kernel.model.errors import TemporaryError
+from eventd.platform.systemd.model_user_manager import manager_uid
 
 CGROUPS = "/sys/fs/cgroup"
 TIMEOUT = 2.0
@@ -35,7 +36,6 @@ _CGROUP_ID = 21
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _UNITS = (".service", ".scope", ".socket", ".mount", ".swap")
-_MANAGER = "user@"
 
 _log = logging.getLogger(__name__)
 _logged: set[str] = set()
@@ -99,11 +99,8 @@ def owner_of(path: str) -> Owner | None:
     uid: int | None = None
     for part in path.split("/"):
         name = part.removeprefix("_")  # systemd's escape for names that the kernel reserves
-        if uid is None and name.startswith(_MANAGER) and name.endswith(".service"):
-            number = name.removeprefix(_MANAGER).removesuffix(".service")
-            if number.isdecimal():
-                uid = int(number)
-                continue
+        if uid is None and (uid := manager_uid(name)) is not None:
+            continue
         if name == "init.scope":
             return None
         if name.endswith(_UNITS):

@@ -58,23 +58,22 @@ class Problems:
 
     def all(self) -> list[tuple[str, EventdError]]:
         """Return what keeps changes from being seen, or the configuration from being active."""
-        locked = [("run-lock", self.locked)] if self.locked is not None else []
-        return [*locked, *self.sources, *self.own.items(), *self._beside()]
+        names = [("name-service", self.names)] if self.names is not None else []
+        return [*self._failing(), *names, *self._deserted()]
 
     def general(self) -> str:
         """Return the first problem of the whole host; empty if there is none."""
         return self._first(self.all())
 
     def of_a_run(self) -> str:
-        """Return the problem that fails a whole run. Starting sources and managers without an account do not."""
+        """Return the problem that fails a whole run. Sources that are still starting do not."""
         passing = self.sources.passing
-        beside = {*passing, *(name for name, _ in self._beside())}
-        return self._first([row for row in self.all() if row[0] not in beside])
+        return self._first([row for row in self._failing() if row[0] not in passing])
 
-    def _beside(self) -> list[tuple[str, EventdError]]:
-        """Return what no run fails by."""
-        names = [("name-service", self.names)] if self.names is not None else []
-        return [*names, *self._deserted()]
+    def _failing(self) -> list[tuple[str, EventdError]]:
+        """Return the problems that a run fails by."""
+        locked = [("run-lock", self.locked)] if self.locked is not None else []
+        return [*locked, *self.sources, *self.own.items()]
 
     def _deserted(self) -> list[tuple[str, EventdError]]:
         """Return the managers that run without an account. No run fails because of them."""

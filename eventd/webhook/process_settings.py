@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationErro
 from pydantic_core import ErrorDetails
 
 from eventd.kernel.model.errors import PermanentError
-from eventd.kernel.model.names import did_you_mean
 from eventd.kernel.model.toml_lines import locate
+from eventd.kernel.settings_table import mistake, place
 
 SHORT_SECRET = 16
 
@@ -140,7 +140,7 @@ def build(
     except ValidationError as error:
         # Without pydantic's `input`: it may contain the secret itself.
         rows = error.errors(include_input=False)
-        raise _bad("\n".join(f"{_place(path, row['loc'], lines)}: {_mistake(row)}" for row in rows)) from None
+        raise _bad("\n".join(_mistake(path, lines, row) for row in rows)) from None
     if not table.hooks:
         raise _bad(f"{path}: hooks: there are none; add [[hooks]]")
     hooks: dict[str, Hook] = {}
@@ -156,22 +156,9 @@ def _bad(message: str) -> PermanentError:
     return PermanentError(message, reason="bad-configuration")
 
 
-def _place(path: str, location: tuple[int | str, ...], lines: Mapping[tuple[str | int, ...], int]) -> str:
-    """Return file and line of a key; of a missing one, those of its table."""
-    known = (lines.get(location[:length]) for length in range(len(location), 0, -1))
-    line = next((each for each in known if each), 0)
-    return f"{path}:{line}" if line else path
-
-
-def _mistake(row: ErrorDetails) -> str:
-    location, message = row["loc"], row["msg"].removeprefix("Value error, ")
-    if row["type"] == "missing":
-        message = "required, but missing"
-    elif row["type"] == "extra_forbidden":
-        table = HookTable if len(location) > 1 else WebhookTable
-        near = did_you_mean(str(location[-1]), table.model_fields)
-        message = f"unknown key{': ' + near if near else ''}"
-    return f"{_key(location)}: {message}"
+def _mistake(path: str, lines: Mapping[tuple[str | int, ...], int], row: ErrorDetails) -> str:
+    table = HookTable if len(row["loc"]) > 1 else WebhookTable
+    return f"{place(path, row['loc'], lines)}: {_key(row['loc'])}: {mistake(row, table)}"
 
 
 def _key(location: tuple[int | str, ...]) -> str:

@@ -16,10 +16,11 @@ from eventd.kernel.model.events import KernelEvent, KernelOrigin
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
+from eventd.platform.systemd.model_user_manager import manager_unit
 from eventd.port_set import Host
 from eventd.state.controller_inventory import Inventory
 from eventd.state.controller_recovery import Recovery
-from eventd.workloads.model_layout import Layout, manager_unit
+from eventd.workloads.model_layout import Layout
 
 log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 30.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from eventd.audit.model_facts import AuditFact
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.systemd.model_user_manager import manager_uid
 from eventd.workloads.model_facts import WorkloadFact
 from eventd.workloads.model_layout import Layout
 
@@ -46,10 +47,8 @@ class Owners:
         if key.kind is PlatformFact.UNIT:
             if key.scope:
                 return key.scope
-            if key.name.startswith("user@") and key.name.endswith(".service"):
-                uid = key.name[5:-8]
-                return self._by_uid.get(int(uid)) if uid.isdecimal() else None
-            return None
+            uid = manager_uid(key.name)
+            return self._by_uid.get(uid) if uid is not None else None
         if key.kind is PlatformFact.FILE:
             uid_of = self.layout.uid_of(key.name)
             if uid_of is None:

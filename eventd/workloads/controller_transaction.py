@@ -18,9 +18,10 @@ from eventd.kernel.model.facts import FactKey
 from eventd.kernel.transaction import BaseTransaction
 from eventd.platform.model_facts import Account, PlatformFact
 from eventd.platform.model_facts import unit as as_unit
+from eventd.platform.systemd.model_user_manager import manager_unit
 from eventd.port_set import Host
 from eventd.state.controller_inventory import Inventory
-from eventd.workloads.model_layout import Layout, manager_unit
+from eventd.workloads.model_layout import Layout
 from eventd.workloads.model_recovery import is_down
 
 CALLED_OFF = "start-called-off"

@@ -49,8 +49,3 @@ class Layout:
                 head = path[len(root) + 1 :].split("/", 1)[0]
                 return int(head) if head.isdecimal() else None
         return None
-
-
-def manager_unit(uid: int) -> str:
-    """Return the system unit that runs a user's manager (user@.service(5))."""
-    return f"user@{uid}.service"

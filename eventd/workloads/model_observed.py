@@ -14,9 +14,9 @@ from eventd.audit.model_facts import AuditFact, Foreign
 from eventd.desired.model import NamedFile, VolumeUse, Workload
 from eventd.kernel.model.facts import FactKey, Facts
 from eventd.platform.model_facts import Account, FileState, PlatformFact, UnitState, unit
+from eventd.platform.systemd.model_user_manager import manager_unit
 from eventd.storage.model_facts import StorageFact
 from eventd.workloads.model_facts import ManagerState, NamedState, WorkloadFact
-from eventd.workloads.model_layout import manager_unit
 
 
 @dataclass(frozen=True, slots=True)

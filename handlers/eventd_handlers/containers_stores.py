@@ -15,9 +15,9 @@ from eventd.kernel.model.errors import PermanentError, TemporaryError
 from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_facts import PlatformFact
+from eventd.platform.systemd.model_user_manager import manager_unit
 from eventd.platform.systemd.ports import Verb
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_layout import manager_unit
 from eventd_handlers.jobs import run_job
 from eventd_handlers.managers import MANAGER_TIMEOUT
 

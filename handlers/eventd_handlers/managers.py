@@ -8,9 +8,9 @@ from eventd.kernel.model.facts import FactKey
 from eventd.managers.model_actions import DisableLinger, EnableLinger, Reload, StartManager, StopManager
 from eventd.platform.model_facts import PlatformFact
 from eventd.platform.model_facts import unit as as_unit
+from eventd.platform.systemd.model_user_manager import manager_unit
 from eventd.platform.systemd.ports import Verb
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_layout import manager_unit
 from eventd_handlers.jobs import run_job
 
 CALL_TIMEOUT = 30.0

@@ -17,13 +17,13 @@ from eventd.kernel.model.events import KernelOrigin
 from eventd.kernel.model.facts import FactKey
 from eventd.platform.model_events import PlatformEvent
 from eventd.platform.model_facts import Account, PlatformFact
+from eventd.platform.systemd.model_user_manager import manager_unit
 from eventd.platform.systemd.ports import Verb
 from eventd.removal.model import Removal, Stage
 from eventd.removal.model_actions import DeleteAccount
 from eventd.removal.model_events import RemovalEvent
 from eventd.removal.model_facts import RemovalFact
 from eventd.workloads.controller_transaction import Transaction
-from eventd.workloads.model_layout import manager_unit
 from eventd.workloads.model_records import Ownership
 from eventd_handlers.jobs import run_job
 from eventd_handlers.managers import CALL_TIMEOUT, MANAGER_TIMEOUT

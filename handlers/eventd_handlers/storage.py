@@ -19,6 +19,7 @@ from eventd.kernel.model.errors import EventdError, TemporaryError
 from eventd.kernel.model.facts import FactKey
 from eventd.mounts.model_facts import DeviceState, MountFact, MountState
 from eventd.platform.model_facts import FileState, PlatformFact
+from eventd.platform.systemd.model_user_manager import manager_unit
 from eventd.platform.systemd.ports import JobResult, Verb
 from eventd.storage.controller import VolumeController
 from eventd.storage.model_actions import (
@@ -39,7 +40,6 @@ from eventd.storage.model_volume import carriers, mounted_on
 from eventd.storage.plan_migration import Phase
 from eventd.workloads.controller_transaction import Transaction, UnitFailedError
 from eventd.workloads.model_actions import StartAgain
-from eventd.workloads.model_layout import manager_unit
 from eventd_handlers import workloads_units as units
 from eventd_handlers.jobs import run_job
 from eventd_handlers.managers import CALL_TIMEOUT

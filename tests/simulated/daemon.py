@@ -158,7 +158,6 @@ class Story:
                 approvals=self.approvals,
                 assemble=_assemble,
                 actions=self.domains.actions,
-                wall=loop.time,
                 jitter=chance.random,
                 track=host.accounts.known,
                 reread=host.reread,

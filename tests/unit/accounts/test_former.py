@@ -8,10 +8,10 @@ from typing import NoReturn
 
 import pytest
 
-from eventd.accounts import adapter_former
 from eventd.accounts.adapter_former import former, is_taken
 from eventd.accounts.adapter_used_ids import Ids, UsedIds
 from eventd.kernel.model.errors import TemporaryError
+from eventd.platform import nss
 
 
 async def test_uids_that_were_only_reserved_were_nobodys(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ async def test_a_uid_is_taken_free_or_not_known(monkeypatch: pytest.MonkeyPatch)
     """A name service that does not answer says neither."""
     assert await is_taken(0)
     assert not await is_taken(2**31 - 7)
-    monkeypatch.setattr(adapter_former, "TIMEOUT", 0.05)
+    monkeypatch.setattr(nss, "TIMEOUT", 0.05)
     release = threading.Event()
 
     def hang(uid: int) -> NoReturn:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eventd.kernel.model.errors import TemporaryError
-from eventd.platform import service_accounts
+from eventd.platform import nss
 from eventd.platform.processes.process import ServiceAccount
 from eventd.platform.service_accounts import ServiceAccounts, look_up
 
@@ -31,7 +31,7 @@ async def test_a_name_service_that_hangs_keeps_no_local_account_away(
     etc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not asked for those; for another it has its time, in a thread, and the start is tried again."""
-    monkeypatch.setattr(service_accounts, "TIMEOUT", 0.05)
+    monkeypatch.setattr(nss, "TIMEOUT", 0.05)
     release, threads = threading.Event(), []
 
     def hang(_name: str) -> None:
